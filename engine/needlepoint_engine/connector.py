@@ -1,0 +1,275 @@
+"""The engine's only door: one turn in, everything that came of it out.
+
+`POST /webhooks/needlepoint/turn` takes the fields of :class:`~needlepoint_engine.turn_request.TurnRequest` as JSON,
+`choice` as `{"entry_id": ...}` and `events` as Rasa writes events, and answers with `messages`, `parse`, `actions`
+(name, policy, confidence), `slots`, `active_loop`, `events` (the new ones) and `model` (SHA-256 of the archive).
+`GET /webhooks/needlepoint/ready` answers with `ready` and `model`, 200 or 503. Both want the shared secret as a
+bearer token. Errors are `{"error": {"code", "message"}}`: 400 bad_request, 401 unauthorised, 500 failed, 504 deadline.
+
+The connector calls Rasa's processor itself instead of going through the agent: the agent would take a lock that polls
+once a second, and the app already sends a conversation's messages in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import hmac
+import json
+import logging
+import os
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import rasa.telemetry
+from rasa.core.channels.channel import CollectingOutputChannel, InputChannel, UserMessage
+from rasa.shared.core.events import ActionExecuted, Event, UserUttered
+from rasa.shared.core.trackers import DialogueStateTracker
+from rasa.shared.exceptions import RasaException
+from sanic import Blueprint, Sanic
+from sanic.request import Request
+from sanic.response import HTTPResponse
+
+from needlepoint_engine.action_call import (
+    ACTION_CALL,
+    ActionCall,
+    CallingAppEndpoint,
+    register_slim_action_call,
+)
+from needlepoint_engine.carried_state import CARRIED, CarriedState, EventsDoNotFit
+from needlepoint_engine.shared_secret import NoSecret, shared_secret
+from needlepoint_engine.turn_processor import ActionFailed, TurnProcessor
+from needlepoint_engine.turn_request import DEADLINE_SECONDS, BadRequest, TurnRequest, read_turn_request
+
+logger = logging.getLogger(__name__)
+
+#: Largest request, in bytes: the carried events of six turns are some tens of kilobytes.
+REQUEST_BYTES = 8 * 1024 * 1024
+#: The property of a parse that goes to the action and nowhere else.
+EMBEDDING = "embedding"
+CHOOSE = "choose"
+
+_PARSE_FIELDS = ("text", "intent", "intent_ranking", "entities", "language")
+
+
+class TurnInput(InputChannel):  # type: ignore[misc]
+    """Rasa's view of the connector; named in `credentials.yml`."""
+
+    def __init__(self, secret: str) -> None:
+        """`secret` is shared with the app; see `shared_secret.py`."""
+        self._secret = secret
+        self._model = ""
+        self._processor: TurnProcessor | None = None
+
+    @classmethod
+    def name(cls) -> str:
+        """The channel's name, which is also its path under `/webhooks/`."""
+        return "needlepoint"
+
+    @classmethod
+    def from_credentials(cls, credentials: dict[str, Any] | None) -> TurnInput:
+        """Reads the secret from the environment; nothing secret stands in `credentials.yml`.
+
+        Raises:
+            RasaException: when the process may not start, with the reason and the mend.
+        """
+        if rasa.telemetry.is_telemetry_enabled():
+            raise RasaException(
+                "Rasa's telemetry is on. Set RASA_TELEMETRY_ENABLED=false in the environment of this process."
+            )
+        try:
+            return cls(shared_secret(os.environ))
+        except NoSecret as problem:
+            raise RasaException(str(problem)) from problem
+
+    def blueprint(self, on_new_message: Callable[[UserMessage], Awaitable[Any]]) -> Blueprint:
+        """The two routes, and the preparation that runs when Rasa has loaded its model."""
+        register_slim_action_call()
+        blueprint = Blueprint("needlepoint_turns", __name__)
+
+        # Sanic marks its handlers, which it cannot do to methods.
+        @blueprint.post("/turn")
+        async def turn(request: Request) -> HTTPResponse:
+            return await self._turn(request)
+
+        @blueprint.get("/ready")
+        async def ready(request: Request) -> HTTPResponse:
+            return await self._ready(request)
+
+        blueprint.listener("before_server_start")(self._bound_requests)
+        blueprint.listener("after_server_start")(self._prepare)
+        return blueprint
+
+    async def _bound_requests(self, app: Sanic, loop: asyncio.AbstractEventLoop) -> None:
+        app.config.REQUEST_MAX_SIZE = REQUEST_BYTES
+        app.config.RESPONSE_TIMEOUT = DEADLINE_SECONDS + 5
+        # SIGTERM: turns that are being answered may finish.
+        app.config.GRACEFUL_SHUTDOWN_TIMEOUT = DEADLINE_SECONDS + 5
+
+    async def _prepare(self, app: Sanic, loop: asyncio.AbstractEventLoop) -> None:
+        """Takes over the loaded model and reads one sentence with it, so that the first person need not wait.
+
+        Raises:
+            RasaException: when Rasa started without a model, which it would do silently.
+        """
+        loaded = app.ctx.agent.processor
+        if loaded is None:
+            raise RasaException("The model could not be loaded; the lines above say why. Train it again.")
+        processor = TurnProcessor.taking_over(loaded, CallingAppEndpoint(self._secret))
+        await processor.parse_message(UserMessage("is everything ready?"))
+        app.ctx.agent.processor = processor
+        self._model = await loop.run_in_executor(None, _digest, _archive_of(processor))
+        self._processor = processor
+        logger.info("Needlepoint's engine is ready with model %s", self._model[:12])
+
+    async def _ready(self, request: Request) -> HTTPResponse:
+        if not self._is_allowed(request):
+            return _unauthorised()
+        if self._processor is None:
+            return _json({"ready": False, "model": None}, 503)
+        return _json({"ready": True, "model": self._model})
+
+    async def _turn(self, request: Request) -> HTTPResponse:
+        arrived = asyncio.get_running_loop().time()
+        if not self._is_allowed(request):
+            return _unauthorised()
+        if self._processor is None:
+            return _error(500, "failed", "the engine is still starting")
+        try:
+            turn = read_turn_request(json.loads(request.body))
+        except BadRequest as problem:
+            return _error(400, "bad_request", str(problem))
+        except (ValueError, RecursionError):
+            return _error(400, "bad_request", "the body is not JSON in UTF-8")
+        return await self._answer(turn, arrived + turn.deadline)
+
+    async def _answer(self, turn: TurnRequest, give_up_at: float) -> HTTPResponse:
+        carried = CarriedState(turn.events)
+        call = ActionCall(turn.action_url, give_up_at)
+        carried_before, call_before = CARRIED.set(carried), ACTION_CALL.set(call)
+        try:
+            messages = await asyncio.wait_for(
+                self._processor.handle_message(_message_of(turn)),  # type: ignore[union-attr]
+                give_up_at - asyncio.get_running_loop().time(),
+            )
+            if call.failure is not None:
+                raise ActionFailed("an action could not be called") from call.failure
+        except EventsDoNotFit as problem:
+            return _error(400, "bad_request", str(problem))
+        except asyncio.TimeoutError:
+            return _late()
+        except ActionFailed as failed:
+            if isinstance(failed.__cause__, asyncio.TimeoutError):
+                return _late()
+            return _failed(failed)
+        except Exception as failure:
+            return _failed(failure)
+        finally:
+            # One task serves all requests of a connection, so what is not taken back would outlive its request.
+            CARRIED.reset(carried_before)
+            ACTION_CALL.reset(call_before)
+        if carried.saved is None:
+            return _error(500, "failed", "Rasa did not finish the turn")
+        return _json(_outcome(carried.saved, carried.carried_over, messages or [], self._model))
+
+    def _is_allowed(self, request: Request) -> bool:
+        given = request.headers.get("authorization", "")
+        return hmac.compare_digest(given.encode(errors="surrogateescape"), f"Bearer {self._secret}".encode())
+
+
+def _message_of(turn: TurnRequest) -> UserMessage:
+    message = UserMessage(
+        turn.text,
+        CollectingOutputChannel(),
+        turn.conversation,
+        parse_data=None if turn.choice is None else _chosen(turn.choice, turn.text),
+        input_channel=TurnInput.name(),
+        message_id=turn.message_id,
+        metadata=turn.metadata,
+    )
+    # Rasa strips the text; the record keeps what was written.
+    message.text = turn.text
+    return message
+
+
+def _chosen(entry_id: str, text: str) -> dict[str, Any]:
+    """The parse of a pressed button: no classifier is asked what it means."""
+    intent = {"name": CHOOSE, "confidence": 1.0}
+    return {
+        "text": text,
+        "intent": intent,
+        "intent_ranking": [dict(intent)],
+        "entities": [{"entity": "entry_id", "value": entry_id}],
+    }
+
+
+def _outcome(
+    tracker: DialogueStateTracker, carried_over: int, messages: list[dict[str, Any]], model: str
+) -> dict[str, Any]:
+    new_events = list(tracker.events)[carried_over:]
+    parse = tracker.latest_message.parse_data if tracker.latest_message else {}
+    return {
+        "messages": messages,
+        "parse": {field: parse[field] for field in _PARSE_FIELDS if field in parse},
+        "actions": [
+            {"name": event.action_name, "policy": event.policy, "confidence": event.confidence}
+            for event in new_events
+            if isinstance(event, ActionExecuted)
+        ],
+        "slots": tracker.current_slot_values(),
+        "active_loop": dataclasses.asdict(tracker.active_loop) if tracker.active_loop else None,
+        "events": [_stored(event) for event in new_events],
+        "model": model,
+    }
+
+
+def _stored(event: Event) -> dict[str, Any]:
+    """An event as the app keeps it: without the embedding, which is large and can be computed again."""
+    described: dict[str, Any] = event.as_dict()
+    if isinstance(event, UserUttered):
+        described["parse_data"] = {k: v for k, v in described["parse_data"].items() if k != EMBEDDING}
+    return described
+
+
+def _archive_of(processor: TurnProcessor) -> Path:
+    """Rasa keeps the path it was given, which may be the folder of the archive that it chose."""
+    path: Path = processor.model_path
+    return path / processor.model_filename if path.is_dir() else path
+
+
+def _digest(archive: Path) -> str:
+    digest = hashlib.sha256()
+    with archive.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _failed(failure: Exception) -> HTTPResponse:
+    """500; the log gets where it happened and never what was said: messages of exceptions may quote a person."""
+    cause = failure.__cause__ or failure
+    frames = traceback.extract_tb(cause.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown place"
+    what = f"action {failure} failed" if isinstance(failure, ActionFailed) else "the turn failed"
+    logger.error("%s: %s at %s", what, type(cause).__name__, place)
+    return _error(500, "failed", f"{what}: {type(cause).__name__}")
+
+
+def _late() -> HTTPResponse:
+    return _error(504, "deadline", "the turn was given up at its deadline and left no trace")
+
+
+def _unauthorised() -> HTTPResponse:
+    return _error(401, "unauthorised", "the shared secret is missing or wrong")
+
+
+def _error(status: int, code: str, message: str) -> HTTPResponse:
+    return _json({"error": {"code": code, "message": message}}, status)
+
+
+def _json(content: dict[str, Any], status: int = 200) -> HTTPResponse:
+    # ASCII output, because half surrogate pairs in carried metadata could not be written as UTF-8.
+    return HTTPResponse(json.dumps(content), status, content_type="application/json")
