@@ -1,0 +1,5 @@
+"""`python -m needlepoint`."""
+
+from needlepoint.cli import main
+
+main()

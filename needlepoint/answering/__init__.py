@@ -1,0 +1,1 @@
+"""From a question with its topic and entities to exactly one Reply."""

@@ -1,0 +1,91 @@
+"""The answerer this process uses, kept up to date with the database by revision number."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from needlepoint.answering.answerer import Answerer
+from needlepoint.clinic import read_clinic
+from needlepoint.db.connect import READS_ONLY, connect
+from needlepoint.faq.published import Published, read_published, revision_of
+from needlepoint.faq.search import Encoder, SearchIndex, VectorCache
+from needlepoint.phrases import Phrases, read_phrases
+from needlepoint.settings import Settings, read_settings
+from sentence_encoder import SentenceEncoder
+
+log = logging.getLogger(__name__)
+
+
+class PreparedAnswers:
+    """Holds the answerer of the newest revision that could be read; swaps it whole, so readers need no lock."""
+
+    def __init__(self, settings: Settings, phrases: Phrases, encoder: Encoder, engine: Engine) -> None:
+        self._settings = settings
+        self._phrases = phrases
+        self._encoder = encoder
+        self._engine = engine
+        self._cache = VectorCache(settings.var / "cache" / "wording-vectors.npz")
+        self._lock = threading.Lock()
+        self._day: object = None
+        self.answerer: Answerer | None = None
+
+    @property
+    def encoder_digest(self) -> str:
+        """Hash of the sentence model."""
+        return self._encoder.digest
+
+    @property
+    def published(self) -> Published | None:
+        """What may be given now, None before the first successful reading."""
+        return self.answerer.index.published if self.answerer else None
+
+    def refresh(self) -> bool:
+        """Read the answers again if they changed or a new day began (answers expire by date).
+
+        Returns whether there was something new. Blocks; raises what the database raises, and then the last answers
+        stay in use.
+        """
+        today = datetime.now(self._phrases.clinic.zone).date()
+        with self._lock, self._engine.connect().execution_options(**READS_ONLY) as connection:
+            if self.published is not None and self._day == today:
+                if revision_of(connection) == self.published.revision:
+                    return False
+            published = read_published(connection, today, self._settings.unapproved_answers == "give")
+            self.answerer = Answerer(SearchIndex(published, self._encoder, self._cache), self._phrases)
+            self._day = today
+        log.info(
+            "answers ready: revision %s, %s entries, %s of them not yet approved",
+            published.revision,
+            len(published.entries),
+            published.unapproved,
+        )
+        return True
+
+
+_prepared: PreparedAnswers | None = None
+
+
+def use(prepared: PreparedAnswers) -> None:
+    """Make the actions of this process use these answers."""
+    global _prepared
+    _prepared = prepared
+
+
+def answerer() -> Answerer:
+    """The answerer for the actions; a stand-alone action server prepares its own on the first call."""
+    global _prepared
+    if _prepared is None:
+        settings = read_settings()
+        phrases = read_phrases(settings.data / "phrases", read_clinic(Path(settings.clinic_file)))
+        _prepared = PreparedAnswers(settings, phrases, SentenceEncoder.load(), connect(settings.database))
+        _prepared.refresh()
+    if _prepared.answerer is None:
+        raise RuntimeError("no answers have been read from the database yet")
+    return _prepared.answerer
+
+

@@ -1,0 +1,320 @@
+"""The app: puts channels, staff and actions together. Nothing else knows all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from litestar import Litestar, MediaType, Request, Response, Router, get
+from litestar.config.csrf import CSRFConfig
+from litestar.contrib.jinja import JinjaTemplateEngine
+from litestar.datastructures import MutableScopeHeaders, State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException, NotAuthorizedException, ValidationException
+from litestar.middleware.rate_limit import RateLimitConfig
+from litestar.middleware.session.client_side import CookieBackendConfig
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.response import Redirect, Template
+from litestar.static_files import create_static_files_router
+from litestar.template import TemplateConfig
+from litestar.types import Message, Scope
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from needlepoint import __version__
+from needlepoint.answering import prepared
+from needlepoint.answering.answerer import Weights
+from needlepoint.answering.prepared import PreparedAnswers
+from needlepoint.channels.web import routes as web
+from needlepoint.channels.web.streams import Streams
+from needlepoint.clinic import read_clinic
+from needlepoint.conversations.engine_client import EngineClient
+from needlepoint.conversations.journal import Journal
+from needlepoint.conversations.reception import Cards, ConsentNeededError, Reception
+from needlepoint.conversations.record import TooManyWaitingError, UnknownConversationError
+from needlepoint.db.connect import READS_ONLY, connect, connect_async
+from needlepoint.db.migrate import newest_revision
+from needlepoint.faq.cards import UrgentCards
+from needlepoint.phrases import Phrases, read_phrases
+from needlepoint.safety import SafetyRules
+from needlepoint.settings import Settings
+from needlepoint.staff import routes as staff
+from sentence_encoder import SentenceEncoder
+
+log = logging.getLogger(__name__)
+
+#: Seconds between looks for changed answers (a withdrawal must hold everywhere within 5) and abandoned messages.
+LOOK_EVERY = 1.0
+
+#: Sent with every response. The chat page and the desk load nothing from elsewhere and run no inline code.
+SECURITY_HEADERS = {
+    "content-security-policy": (
+        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class Built(msgspec.Struct, frozen=True):
+    """The public app, and what the server needs to stop it in the right order."""
+
+    app: Litestar
+    streams: Streams
+    reception: Reception
+
+
+def create_app(settings: Settings) -> Built:
+    """Build the public app. Reads settings, phrases, safety rules and the sentence model; raises on a wrong one."""
+    clinic = read_clinic(Path(settings.clinic_file))
+    phrases = read_phrases(settings.data / "phrases", clinic)
+    rules = SafetyRules.load(settings.data / "safety")
+    database = connect_async(settings.database)
+    sync_database = connect(settings.database)
+    answers = PreparedAnswers(settings, phrases, SentenceEncoder.load(), sync_database)
+    prepared.use(answers)
+    cards = UrgentCards(settings.var / "urgent-cards.json", phrases)
+    engines = EngineClient(
+        settings.engines, settings.engine_secret, settings.webhook_url, settings.engine_deadline
+    )
+    streams = Streams()
+
+    def provenance() -> dict[str, Any]:
+        published = answers.published
+        return {
+            "app": __version__,
+            "revision": published.revision if published else None,
+            "encoder": answers.encoder_digest,
+            "safety_rules": rules.version,
+            "thresholds": msgspec.to_builtins(Weights()),
+        }
+
+    reception = Reception(
+        database=database,
+        engines=engines,
+        rules=rules,
+        cards=Cards(cards.reply),
+        phrases=phrases,
+        journal=Journal(settings.var / "journal", settings.secret_key),
+        deadline=settings.engine_deadline,
+        provenance=provenance,
+        notify=streams.wake,
+    )
+
+    async def keep_answers_fresh() -> None:
+        while True:
+            try:
+                if await asyncio.to_thread(answers.refresh) and answers.published:
+                    cards.update(answers.published)
+            except SQLAlchemyError as error:
+                log.error("the answers could not be read: %s", type(error).__name__)
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def look_after_the_left_behind() -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            with suppress(SQLAlchemyError, OSError):
+                await reception.apologise_for_abandoned()
+                await reception.replay_journal()
+
+    @asynccontextmanager
+    async def running(_app: Litestar) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(keep_answers_fresh()), asyncio.create_task(look_after_the_left_behind())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await reception.drain()
+            await engines.close()
+            await database.dispose()
+
+    def banner() -> str | None:
+        published = answers.published
+        if published is None:
+            return "No answers could be read from the database yet."
+        if published.withdrawn:
+            return "The whole assistant is withdrawn: only urgent cards are given."
+        if published.unapproved:
+            return (
+                f"{published.unapproved} answers are starting texts that the clinic has not approved yet. "
+                "They are given to patients, marked as such."
+            )
+        return None
+
+    @get("/health/live", sync_to_thread=False)
+    def live() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "live", "version": __version__}
+
+    @get("/health/ready")
+    async def ready() -> Response[dict[str, bool]]:
+        """Can a question be answered now? 503 while the database, an engine or the answers are missing."""
+        state = {
+            "database": await _database_is_ready(database),
+            "engine": await engines.ready(),
+            "answers": bool(answers.published and answers.published.entries),
+        }
+        return Response(state, status_code=200 if all(state.values()) else 503)
+
+    session = CookieBackendConfig(
+        secret=_cookie_key(settings.secret_key),
+        key="needlepoint_staff",
+        path="/staff",
+        max_age=staff.SESSION_SECONDS,
+        secure=settings.secure_cookies,
+        samesite="strict",
+        exclude=r"^/(?!staff)",
+    )
+    sign_in_limit = RateLimitConfig(rate_limit=("minute", 20), store="sign_in_limit")
+    chat_limit = RateLimitConfig(rate_limit=("minute", settings.rate_limit), store="chat_limit")
+    staff_pages = Router(
+        "/",
+        route_handlers=[
+            Router("/", route_handlers=[staff.SignInController], middleware=[sign_in_limit.middleware]),
+            staff.DeskController,
+        ],
+        response_headers={"cache-control": "no-store"},
+    )
+    app = Litestar(
+        [
+            web.chat_page,
+            Router("/", route_handlers=[web.ChatController], middleware=[chat_limit.middleware]),
+            create_static_files_router("/page", [web.PAGE]),
+            staff_pages,
+            staff.ask,
+            create_static_files_router("/staff/static", [staff.STATIC]),
+            live,
+            ready,
+        ],
+        dependencies={
+            "settings": Provide(lambda: settings, sync_to_thread=False),
+            "phrases": Provide(lambda: phrases, sync_to_thread=False),
+            "database": Provide(lambda: database, sync_to_thread=False),
+            "sync_database": Provide(lambda: sync_database, sync_to_thread=False),
+            "reception": Provide(lambda: reception, sync_to_thread=False),
+            "streams": Provide(lambda: streams, sync_to_thread=False),
+        },
+        state=State({"settings": settings, "database": database, "banner": banner}),
+        # At this level, because a router copies its middleware and this one's key cannot be copied.
+        middleware=[session.middleware],
+        lifespan=[running],
+        exception_handlers={Exception: _Errors(phrases).handle},
+        template_config=TemplateConfig(directory=staff.TEMPLATES, engine=JinjaTemplateEngine),
+        csrf_config=CSRFConfig(
+            secret=settings.secret_key,
+            cookie_name="needlepoint_csrf",
+            cookie_path="/staff",
+            cookie_secure=settings.secure_cookies,
+            cookie_samesite="strict",
+            exclude=r"^/(?!staff)",
+        ),
+        request_max_body_size=web.LARGEST_BODY,
+        before_send=[_secure],
+        openapi_config=OpenAPIConfig(
+            title="Needlepoint chat API",
+            version=__version__,
+            path="/api/schema",
+            render_plugins=[JsonRenderPlugin()],
+        ),
+        logging_config=None,
+    )
+    return Built(app, streams, reception)
+
+
+async def _secure(message: Message, _scope: Scope) -> None:
+    """Put the security headers on every response, static files and errors included."""
+    if message["type"] == "http.response.start":
+        headers = MutableScopeHeaders.from_message(message)
+        for name, value in SECURITY_HEADERS.items():
+            headers[name] = value
+
+
+async def _database_is_ready(database: AsyncEngine) -> bool:
+    try:
+        async with asyncio.timeout(2), database.execution_options(**READS_ONLY).connect() as connection:
+            stored = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return False
+    return stored == newest_revision()
+
+
+def _cookie_key(secret: str) -> bytes:
+    """A 32-byte key of its own for the session cookie."""
+    return hashlib.sha256(b"staff-session:" + secret.encode()).digest()
+
+
+class _Errors:
+    """Turns every exception into one JSON shape for the API, and into a page for staff."""
+
+    def __init__(self, phrases: Phrases) -> None:
+        self._phrases = phrases
+
+    def handle(self, request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        status, code, message = _described(error)
+        if status >= 500:
+            log.error("%s %s failed", request.method, request.scope.get("path_template", ""), exc_info=error)
+        path = request.url.path
+        if path.startswith("/staff"):
+            if isinstance(error, NotAuthorizedException):
+                return Redirect("/staff/login", status_code=303)  # type: ignore[return-value]
+            return Template(  # type: ignore[return-value]
+                "error.html", context={"status": status, "message": message, "staff": None}, status_code=status
+            )
+        emergency = self._phrases.say("emergency_line", self._phrases.clinic.languages[0])
+        content = {"error": {"code": code, "message": message, "emergency": emergency}}
+        headers = getattr(error, "headers", None) or {}
+        return Response(content, status_code=status, media_type=MediaType.JSON, headers=headers)
+
+
+def _described(error: Exception) -> tuple[int, str, str]:
+    """HTTP status, our code, and words for a person."""
+    match error:
+        case web.Refusal():
+            return error.status_code, str((error.extra or {})["code"]), error.detail
+        case ConsentNeededError():
+            return 409, "consent_needed", "please agree to the privacy notice first; nothing was stored"
+        case UnknownConversationError():
+            return 404, "unknown_conversation", "there is no such conversation; start a new one"
+        case TooManyWaitingError():
+            return 429, "too_many_waiting", "please wait for the answers to the messages you have sent"
+        case ValidationException():
+            return 400, "bad_request", _complaint(error)
+        case UnicodeDecodeError():
+            return 400, "bad_request", "the body is not JSON in UTF-8"
+        case HTTPException():
+            return error.status_code, _CODES.get(error.status_code, "refused"), error.detail
+        case SQLAlchemyError() | TimeoutError():
+            return 503, "unavailable", "this does not work just now; please try again in a minute or call the clinic"
+        case _:
+            return 500, "failed", "something went wrong on our side; please try again or call the clinic"
+
+
+_CODES = {
+    400: "bad_request",
+    401: "unauthorised",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    429: "too_many_requests",
+}
+
+
+def _complaint(error: ValidationException) -> str:
+    extra = error.extra
+    if isinstance(extra, list) and extra and isinstance(extra[0], dict) and "message" in extra[0]:
+        where = extra[0].get("key") or "body"
+        return f"{where}: {extra[0]['message']}"
+    return error.detail

@@ -1,0 +1,270 @@
+"""The public chat API. Every error is `{"error": {"code", "message", "emergency"}}` with a 4xx or 5xx."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Controller, Request, delete, get, post
+from litestar.exceptions import HTTPException
+from litestar.response import File, ServerSentEvent, ServerSentEventMessage
+from msgspec import Meta
+from sqlalchemy.exc import SQLAlchemyError
+
+from needlepoint.channels.web.streams import Streams
+from needlepoint.conversations import record, tokens
+from needlepoint.conversations.reception import LONGEST_MESSAGE, Incoming, Received, Reception
+from needlepoint.conversations.record import UnknownConversationError
+from needlepoint.conversations.tokens import Token, TokenError
+from needlepoint.phrases import Phrases
+from needlepoint.reply import Reply, for_patient
+from needlepoint.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: Largest request body in bytes: a message of four-byte characters with room for its JSON.
+LARGEST_BODY = 64 * 1024
+
+#: The version of the privacy notice in data/phrases; raise it when the notice changes.
+PRIVACY_VERSION = "2026-11"
+
+PAGE = Path(__file__).parent / "page"
+
+
+class StartConversation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a new conversation is opened with; `consent` is the version of the privacy notice that was agreed to."""
+
+    consent: Annotated[str, Meta(max_length=20)] | None = None
+    language: Annotated[str, Meta(pattern=r"^[a-z]{2}$")] | None = None
+
+
+class Consent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Agreement to a version of the privacy notice."""
+
+    consent: Annotated[str, Meta(max_length=20)]
+
+
+class PostMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A message: a text or a pressed choice, with an id the client made so that sending twice is harmless."""
+
+    message_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
+    text: Annotated[str, Meta(max_length=LONGEST_MESSAGE)] | None = None
+    choice: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A conversation and the token that speaks for it."""
+
+    conversation: str
+    token: str
+    expires_at: datetime
+    consent: str | None
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a message."""
+
+    message_id: str
+    state: str
+    event_id: int | None
+    at: datetime
+    reply: Reply | None
+
+
+class Refusal(HTTPException):
+    """An error with a code of ours, for clients to act on."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(detail=message, status_code=status, extra={"code": code})
+
+
+def outcome_of(received: Received) -> Outcome:
+    """What a patient may see of it."""
+    reply = for_patient(received.reply) if received.reply else None
+    return Outcome(received.message_id, received.state, received.event_id, received.at, reply)
+
+
+def checked_text(text: str | None, choice: str | None) -> None:
+    """Raise the clear refusal for a message that says nothing, or two things at once."""
+    if (text is None) == (choice is None):
+        raise Refusal(400, "bad_request", "send either `text` or `choice`")
+    if text is not None and not text.strip():
+        raise Refusal(400, "empty_message", "the message is empty; write something")
+
+
+class ChatController(Controller):
+    """Conversations over HTTP."""
+
+    path = "/api"
+
+    @get("/clinic", sync_to_thread=False)
+    def clinic(self, phrases: Phrases, language: str | None = None) -> dict[str, Any]:
+        """What a client shows before the first message."""
+        clinic = phrases.clinic
+        language = phrases.language(language)
+        return {
+            "name": clinic.name,
+            "phone": clinic.phone,
+            "hours": clinic.hours,
+            "out_of_hours": clinic.out_of_hours,
+            "emergency_number": clinic.emergency_number,
+            "emergency_line": phrases.say("emergency_line", language),
+            "reads_live": phrases.say("reads_live_yes" if clinic.reads_live else "reads_live_no", language),
+            "greeting": phrases.say("greeting", language),
+            "disclaimer": phrases.say("disclaimer", language),
+            "privacy": {
+                "version": PRIVACY_VERSION,
+                "line": phrases.say("consent", language),
+                "text": phrases.say("privacy_notice", language),
+            },
+            "first_choices": [
+                {"title": phrases.say(f"first_choice_{topic}", language), "text": phrases.say(f"first_ask_{topic}", language)}
+                for topic in ("preparation", "pain", "side_effects", "aftercare")
+            ],
+            "language": language,
+            "languages": clinic.languages,
+        }
+
+    @post("/conversations")
+    async def start(
+        self, data: StartConversation, database: Any, settings: Settings, phrases: Phrases
+    ) -> Opened:
+        """Open a conversation."""
+        _known_notice(data.consent)
+        language = phrases.language(data.language)
+        conversation, unrecorded = record.new_id(), False
+        try:
+            await record.start(database, "web", language, data.consent, conversation)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            # Whoever comes with a red flag must get the card, database or not.
+            log.error("a conversation was opened without the database: %s", type(error).__name__)
+            unrecorded = True
+        return _opened(settings, conversation, language, data.consent, unrecorded)
+
+    @post("/conversations/{conversation:str}/consent", status_code=200)
+    async def agree(
+        self,
+        conversation: str,
+        data: Consent,
+        request: Request[Any, Any, Any],
+        database: Any,
+        settings: Settings,
+    ) -> Opened:
+        """Agree to the privacy notice; the new token says so."""
+        token = _authorised(request, conversation, settings)
+        _known_notice(data.consent)
+        if not token.unrecorded:
+            await record.agree(database, conversation, data.consent)
+        return _opened(settings, conversation, token.language, data.consent, token.unrecorded)
+
+    @post("/conversations/{conversation:str}/messages", status_code=200)
+    async def send(
+        self,
+        conversation: str,
+        data: PostMessage,
+        request: Request[Any, Any, Any],
+        settings: Settings,
+        reception: Reception,
+        database: Any,
+    ) -> Outcome:
+        """Say something and get the reply. The same `message_id` again gets the same reply."""
+        token = _authorised(request, conversation, settings)
+        checked_text(data.text, data.choice)
+        received = await reception.receive(
+            Incoming(
+                conversation=conversation,
+                client_id=data.message_id,
+                consent=token.consent,
+                language=token.language,
+                channel="web",
+                unrecorded=token.unrecorded,
+                text=data.text,
+                choice=data.choice,
+            )
+        )
+        return outcome_of(received)
+
+    @get("/conversations/{conversation:str}/messages")
+    async def history(
+        self, conversation: str, request: Request[Any, Any, Any], settings: Settings, database: Any
+    ) -> dict[str, Any]:
+        """Both sides of the conversation so far."""
+        _authorised(request, conversation, settings)
+        said = await record.history(database, conversation)
+        return {
+            "messages": [
+                {
+                    "id": one.client_id,
+                    "from": one.sender,
+                    "text": one.text,
+                    "reply": for_patient(msgspec.convert(one.reply, Reply)) if one.reply else None,
+                    "at": one.at,
+                    "event_id": one.event,
+                }
+                for one in said
+            ]
+        }
+
+    @get("/conversations/{conversation:str}/events")
+    async def events(
+        self,
+        conversation: str,
+        request: Request[Any, Any, Any],
+        settings: Settings,
+        database: Any,
+        streams: Streams,
+    ) -> ServerSentEvent:
+        """Replies as they come; resumes after the event named by the Last-Event-ID header."""
+        _authorised(request, conversation, settings)
+        last = request.headers.get("last-event-id", "0")
+        if not last.isdecimal() or len(last) > 18:
+            raise Refusal(400, "bad_request", "Last-Event-ID must be the id of an event")
+        stream: AsyncIterator[ServerSentEventMessage] = streams.events(database, conversation, int(last))
+        return ServerSentEvent(stream, headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+
+    @delete("/conversations/{conversation:str}")
+    async def erase(
+        self, conversation: str, request: Request[Any, Any, Any], settings: Settings, database: Any
+    ) -> None:
+        """Delete the conversation and all it holds."""
+        _authorised(request, conversation, settings)
+        if not await record.erase(database, conversation):
+            raise UnknownConversationError(conversation)
+
+
+@get("/", include_in_schema=False, sync_to_thread=False)
+def chat_page() -> File:
+    """The chat page."""
+    return File(PAGE / "index.html", media_type="text/html; charset=utf-8", content_disposition_type="inline")
+
+
+def _authorised(request: Request[Any, Any, Any], conversation: str, settings: Settings) -> Token:
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not value:
+        raise Refusal(401, "no_token", "send the conversation's token in the Authorization header")
+    try:
+        token = tokens.read(settings.secret_key, value)
+    except TokenError as error:
+        raise Refusal(401, "bad_token", str(error)) from None
+    if token.conversation != conversation:
+        # The same answer as for a conversation that does not exist: ids are not to be tried out.
+        raise Refusal(404, "unknown_conversation", "there is no such conversation; start a new one")
+    return token
+
+
+def _known_notice(version: str | None) -> None:
+    if version is not None and version != PRIVACY_VERSION:
+        raise Refusal(400, "other_notice", f"the privacy notice is now version {PRIVACY_VERSION}; show that one")
+
+
+def _opened(
+    settings: Settings, conversation: str, language: str, consent: str | None, unrecorded: bool
+) -> Opened:
+    token, expires_at = tokens.issue(
+        settings.secret_key, conversation, language, consent, settings.token_hours, unrecorded
+    )
+    return Opened(conversation, token, expires_at, consent)

@@ -1,0 +1,133 @@
+"""Asks an engine for one turn, within the deadline, trying another engine when the connection is lost."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+import msgspec
+
+from needlepoint.reply import Reply
+
+#: Seconds for which an engine that could not be reached is tried last.
+AVOID_FOR = 2.0
+
+
+class EngineError(Exception):
+    """No usable answer from any engine. `code` is for the record: unreachable, deadline, failed, nonsense."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
+
+
+class ActionMessage(msgspec.Struct, frozen=True):
+    """What our actions say: one Reply, and plain requests to the app."""
+
+    reply: Reply
+    effects: list[dict[str, Any]] = []
+
+
+class EngineTurn(msgspec.Struct, frozen=True):
+    """An engine's answer to one turn, as the connector sends it."""
+
+    messages: list[dict[str, Any]]
+    parse: dict[str, Any]
+    actions: list[dict[str, Any]]
+    slots: dict[str, Any]
+    events: list[dict[str, Any]]
+    model: str
+    active_loop: dict[str, Any] | None = None
+
+    def said(self) -> ActionMessage:
+        """The one Reply of this turn. Raises :class:`EngineError` when there is none, or more than one."""
+        try:
+            customs = [message["custom"] for message in self.messages if "custom" in message]
+            if len(customs) != 1:
+                raise EngineError("nonsense", f"{len(customs)} replies in one turn")
+            return msgspec.convert(customs[0], ActionMessage)
+        except msgspec.ValidationError as error:
+            raise EngineError("nonsense", str(error)) from None
+
+
+class EngineClient:
+    """One pool of connections to the configured engines."""
+
+    def __init__(self, urls: list[str], secret: str, webhook_url: str, deadline: float) -> None:
+        self._urls = urls
+        self._webhook_url = webhook_url
+        self._deadline = deadline
+        self._avoid_until = dict.fromkeys(urls, 0.0)
+        self._turns = 0
+        self._http = httpx.AsyncClient(headers={"Authorization": f"Bearer {secret}"}, trust_env=False)
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._http.aclose()
+
+    async def turn(
+        self,
+        conversation: str,
+        message_id: str,
+        text: str,
+        choice: str | None,
+        events: list[dict[str, Any]],
+        metadata: dict[str, Any],
+    ) -> EngineTurn:
+        """Have one message understood and acted on. Raises :class:`EngineError`."""
+        ends = time.monotonic() + self._deadline
+        failure = EngineError("unreachable", "no engine is configured")
+        for url in self._order():
+            left = ends - time.monotonic()
+            if left <= 0:
+                break
+            body = {
+                "conversation": conversation,
+                "message_id": message_id,
+                "text": text,
+                "choice": {"entry_id": choice} if choice else None,
+                "events": events,
+                "metadata": metadata,
+                "action_url": self._webhook_url,
+                "deadline": left,
+            }
+            try:
+                # The connector gives up by itself at the deadline; the margin lets its own answer arrive first.
+                response = await self._http.post(f"{url}/webhooks/needlepoint/turn", json=body, timeout=left + 0.3)
+            except httpx.TimeoutException:
+                raise EngineError("deadline", f"{self._deadline} s") from None
+            except httpx.TransportError as error:
+                self._avoid_until[url] = time.monotonic() + AVOID_FOR
+                failure = EngineError("unreachable", type(error).__name__)
+                continue
+            return _read(response)
+        raise failure
+
+    async def ready(self) -> bool:
+        """Does any engine answer that it is ready?"""
+        for url in self._order():
+            try:
+                response = await self._http.get(f"{url}/webhooks/needlepoint/ready", timeout=1.0)
+            except httpx.TransportError:
+                continue
+            if response.status_code == httpx.codes.OK:
+                return True
+        return False
+
+    def _order(self) -> list[str]:
+        """The engines, taking turns; those that just failed come last."""
+        self._turns += 1
+        at = time.monotonic()
+        turned = [self._urls[(self._turns + offset) % len(self._urls)] for offset in range(len(self._urls))]
+        return sorted(turned, key=lambda url: self._avoid_until[url] > at)
+
+
+def _read(response: httpx.Response) -> EngineTurn:
+    if response.status_code != httpx.codes.OK:
+        code = "deadline" if response.status_code == httpx.codes.GATEWAY_TIMEOUT else "failed"
+        raise EngineError(code, f"HTTP {response.status_code}")
+    try:
+        return msgspec.json.decode(response.content, type=EngineTurn)
+    except msgspec.DecodeError as error:
+        raise EngineError("nonsense", str(error)) from None

@@ -1,0 +1,116 @@
+"""The tables of the record: conversations, messages, turns, the outbox, and what needs a person's attention."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from needlepoint.db.base import Base
+
+
+class Conversation(Base):
+    """One person's talk with the clinic through one channel, and what the app knows of it."""
+
+    __tablename__ = "conversation"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    channel: Mapped[str]
+    language: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    last_at: Mapped[datetime] = mapped_column(index=True)
+    consent: Mapped[str | None]
+    consented_at: Mapped[datetime | None]
+    treatment_day: Mapped[date | None]
+    #: Copies of Rasa's slots, sent along with every turn.
+    slots: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    active_loop: Mapped[dict[str, Any] | None]
+    #: Entry ids that the last reply offered as choices.
+    open_question: Mapped[list[str]] = mapped_column(default=list)
+    #: Number of the next message; counts what was received.
+    next_seq: Mapped[int] = mapped_column(default=1)
+    #: Number of the last committed turn; an outcome must name the one before its own.
+    turn_number: Mapped[int] = mapped_column(default=0)
+    #: Number of the last row this conversation has in the outbox.
+    last_event: Mapped[int] = mapped_column(default=0)
+
+
+class Message(Base):
+    """What a person sent, masked. `accepted` until its outcome is committed."""
+
+    __tablename__ = "message"
+    __table_args__ = (
+        UniqueConstraint("conversation_id", "client_id"),
+        UniqueConstraint("conversation_id", "seq"),
+        CheckConstraint("state IN ('accepted', 'answered', 'apologised', 'overtaken', 'urgent')", name="state"),
+        Index("ix_message_state_lease_until", "state", "lease_until"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"))
+    seq: Mapped[int]
+    client_id: Mapped[str]
+    text: Mapped[str] = mapped_column(Text)
+    choice: Mapped[str | None]
+    redacted: Mapped[list[str]] = mapped_column(default=list)
+    assessment: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    accepted_at: Mapped[datetime]
+    #: When someone else may conclude that whoever took this message is gone.
+    lease_until: Mapped[datetime]
+    state: Mapped[str]
+
+
+class Turn(Base):
+    """What the dialogue made of one message. `number` is empty where the turn did not count."""
+
+    __tablename__ = "turn"
+    __table_args__ = (UniqueConstraint("conversation_id", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"), index=True)
+    message_id: Mapped[int] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"), unique=True)
+    number: Mapped[int | None]
+    created_at: Mapped[datetime]
+    #: Rasa's events of this turn, to be carried into the next ones.
+    events: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    #: Which model, rules, versions and thresholds led to the reply, and why.
+    provenance: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    #: The reply of a turn that was overtaken: kept for staff, never delivered.
+    undelivered: Mapped[dict[str, Any] | None]
+
+
+class Outgoing(Base):
+    """The outbox: whatever must reach a person. Channels deliver it; the row stays as the record of it."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (UniqueConstraint("conversation_id", "event"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"))
+    #: Number within the conversation; grows with the order of commits.
+    event: Mapped[int]
+    message_id: Mapped[int | None] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"), index=True)
+    sender: Mapped[str] = mapped_column(default="assistant")
+    reply: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+    delivered_at: Mapped[datetime | None]
+
+
+class Attention(Base):
+    """Something a person of the clinic should look at. Before consent it has no conversation and no text."""
+
+    __tablename__ = "attention"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    conversation_id: Mapped[str | None] = mapped_column(
+        ForeignKey("conversation.id", ondelete="CASCADE"), index=True
+    )
+    message_id: Mapped[int | None] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"))
+    reason: Mapped[str]
+    level: Mapped[str | None]
+    findings: Mapped[list[str]] = mapped_column(default=list)
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    acknowledged_at: Mapped[datetime | None]
+    acknowledged_by: Mapped[str | None]

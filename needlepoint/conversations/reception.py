@@ -1,0 +1,452 @@
+"""One inbound message, from receipt to reply. Safety first; then the record; then the engine, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from needlepoint.conversations import record
+from needlepoint.conversations.carried import compose, slots_to_keep, to_keep
+from needlepoint.conversations.engine_client import EngineClient, EngineError
+from needlepoint.conversations.journal import Journal, JournalEntry
+from needlepoint.conversations.record import Known, Offered, Outcome, Taken, UnknownConversationError
+from needlepoint.db.base import now
+from needlepoint.language import guess_language
+from needlepoint.phrases import Phrases
+from needlepoint.privacy.redaction import redact
+from needlepoint.reply import Choice, Finding, Reply
+from needlepoint.safety import Assessment, SafetyRules, assess, clean_text
+
+log = logging.getLogger(__name__)
+
+#: Longest message anywhere, in characters.
+LONGEST_MESSAGE = 4096
+
+#: Levels that end the turn with the urgent card alone.
+ENDS_THE_TURN = ("same_day", "emergency_now")
+
+#: Seconds beyond the engine's deadline after which a message without outcome counts as abandoned.
+LEASE_MARGIN = 4.0
+
+#: Seconds an urgent reply may wait for being recorded; the recording goes on behind it.
+URGENT_PATIENCE = 0.04
+
+#: Events of the outbox that were just committed, for this process's open streams: conversation id.
+Notify = Callable[[str], None]
+
+
+class ConsentNeededError(PermissionError):
+    """Nothing of a message is stored before the person agreed to the privacy notice."""
+
+
+class Incoming(msgspec.Struct, frozen=True):
+    """A message as a channel hands it over: authenticated, bounded, otherwise as it came.
+
+    Exactly one of `text` and `choice` (the token of a pressed button) is given. `at` is the moment the question is
+    about when it is not now, and is only ever set for staff.
+    """
+
+    conversation: str
+    client_id: str
+    consent: str | None
+    language: str
+    channel: str
+    #: The conversation was opened while the database was away; it is stored with its first message.
+    unrecorded: bool = False
+    text: str | None = None
+    choice: str | None = None
+    at: datetime | None = None
+
+
+class Received(msgspec.Struct, frozen=True):
+    """What the person gets: `event_id` is None while the record could not be written."""
+
+    message_id: str
+    state: str
+    event_id: int | None
+    at: datetime
+    reply: Reply | None
+
+
+class Cards(msgspec.Struct, frozen=True):
+    """Where the urgent cards come from: entry ids and languages in, a card out. Must need neither database nor engine."""
+
+    reply: Callable[[Sequence[str], Sequence[str]], Reply]
+
+
+class Reception:
+    """Takes messages in. Everything it needs is given to it; it reads no settings."""
+
+    def __init__(
+        self,
+        *,
+        database: AsyncEngine,
+        engines: EngineClient,
+        rules: SafetyRules,
+        cards: Cards,
+        phrases: Phrases,
+        journal: Journal,
+        deadline: float,
+        provenance: Callable[[], dict[str, Any]],
+        notify: Notify,
+    ) -> None:
+        self._database = database
+        self._engines = engines
+        self._rules = rules
+        self._cards = cards
+        self._phrases = phrases
+        self._journal = journal
+        self._patience = timedelta(seconds=deadline + LEASE_MARGIN)
+        self._provenance = provenance
+        self._notify = notify
+        self._recordings: set[asyncio.Task[Any]] = set()
+
+    async def receive(self, incoming: Incoming) -> Received:
+        """Answer one message.
+
+        Raises :class:`ConsentNeededError`, :class:`~needlepoint.conversations.record.UnknownConversationError` or
+        :class:`~needlepoint.conversations.record.TooManyWaitingError`; never for what is in the text.
+        """
+        text = clean_text(incoming.text or "")
+        assessment = assess(self._rules, text)
+        masked = redact(text, self._phrases.clinic.country)
+        if assessment.level in ENDS_THE_TURN:
+            return await self._urgent(incoming, masked.text, list(masked.kinds), assessment)
+        if incoming.consent is None:
+            raise ConsentNeededError
+        assessed = assessment_data(assessment)
+        try:
+            chosen = await self._chosen(incoming)
+            said = chosen.title if chosen else masked.text
+            await self._open_if_unrecorded(incoming)
+            taken = await record.accept(
+                self._database,
+                incoming.conversation,
+                incoming.client_id,
+                said,
+                incoming.choice,
+                list(masked.kinds),
+                assessed,
+                self._patience,
+            )
+            if isinstance(taken, Known):
+                return await self._again(incoming, taken)
+            return await self._turn(incoming, said, chosen, assessment, taken)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            log.error("the database did not take a message: %s", type(error).__name__)
+            reply = self._apology(incoming.language)
+            self._journal.write(
+                self._entry(incoming, masked.text, list(masked.kinds), assessed, "apologised", reply)
+            )
+            return Received(incoming.client_id, "apologised", None, now(), reply)
+
+    async def drain(self) -> None:
+        """Wait until what is being recorded is recorded."""
+        if self._recordings:
+            await asyncio.gather(*self._recordings, return_exceptions=True)
+
+    # -- urgent ------------------------------------------------------------------------------------------------
+
+    async def _urgent(self, incoming: Incoming, text: str, redacted: list[str], assessment: Assessment) -> Received:
+        reply = self._urgent_reply(incoming.language, text, assessment)
+        at = now()
+        recording = asyncio.create_task(self._record_urgent(incoming, text, redacted, assessment, reply, at))
+        self._recordings.add(recording)
+        recording.add_done_callback(self._recordings.discard)
+        done, _ = await asyncio.wait({recording}, timeout=URGENT_PATIENCE)
+        event = recording.result() if done else None
+        return Received(incoming.client_id, "urgent", event, at, reply)
+
+    def _urgent_reply(self, language: str, text: str, assessment: Assessment) -> Reply:
+        # In doubt both languages: a card that cannot be read helps nobody.
+        guess = guess_language(text)
+        languages = list(dict.fromkeys([guess or language, language]))
+        card = self._cards.reply(assessment.cards, languages)
+        return msgspec.structs.replace(
+            card,
+            urgency=assessment.level,
+            findings=[Finding(finding.id, list(finding.rules)) for finding in assessment.findings],
+            confidence=1.0,
+            why={"safety": assessment.level, "rules": sorted({r for f in assessment.findings for r in f.rules})},
+        )
+
+    async def _record_urgent(
+        self,
+        incoming: Incoming,
+        text: str,
+        redacted: list[str],
+        assessment: Assessment,
+        reply: Reply,
+        at: datetime,
+    ) -> int | None:
+        """Record it, in the database or else in the journal; returns the event's number."""
+        assessed = assessment_data(assessment)
+        try:
+            if incoming.consent is None:
+                await record.alert_without_consent(self._database, assessed, at)
+                return None
+            await self._open_if_unrecorded(incoming)
+            known = await record.store_urgent(
+                self._database,
+                incoming.conversation,
+                incoming.client_id,
+                text,
+                incoming.choice,
+                redacted,
+                assessed,
+                msgspec.to_builtins(reply),
+                at,
+            )
+        except UnknownConversationError:
+            await record.alert_without_consent(self._database, assessed, at)
+            return None
+        except Exception as error:
+            log.error("an urgent message went to the journal: %s", type(error).__name__)
+            self._journal.write(self._entry(incoming, text, redacted, assessed, "urgent", reply))
+            return None
+        self._notify(incoming.conversation)
+        return known.event
+
+    # -- ordinary ----------------------------------------------------------------------------------------------
+
+    async def _again(self, incoming: Incoming, known: Known) -> Received:
+        """The reply that a repeated message id got, waiting for it where it is still being made."""
+        pause = 0.02
+        ends = time.monotonic() + self._patience.total_seconds() * record.MOST_WAITING
+        while known.state == "accepted" and time.monotonic() < ends:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.25)
+            found = await record.find(self._database, incoming.conversation, incoming.client_id)
+            if found is None:
+                raise UnknownConversationError(incoming.conversation)
+            known = found
+        return _received(incoming, known)
+
+    async def _open_if_unrecorded(self, incoming: Incoming) -> None:
+        if incoming.unrecorded:
+            with suppress(IntegrityError):  # it is there by now
+                await record.start(
+                    self._database, incoming.channel, incoming.language, incoming.consent, incoming.conversation
+                )
+
+    async def _turn(
+        self, incoming: Incoming, text: str, chosen: Offered | None, assessment: Assessment, taken: Taken
+    ) -> Received:
+        await self._wait_for_turn(incoming.conversation, taken)
+        started = time.perf_counter()
+        state = await record.state_of(self._database, incoming.conversation)
+        outcome = await self._ask_engine(incoming, text, chosen, assessment, taken, state, started)
+        turn_number = state.turn_number if outcome.state == "answered" else None
+        known = await record.commit(self._database, incoming.conversation, taken, turn_number, outcome)
+        if known is None:
+            found = await record.find(self._database, incoming.conversation, incoming.client_id)
+            if found is None:
+                raise UnknownConversationError(incoming.conversation)
+            return _received(incoming, found)
+        self._notify(incoming.conversation)
+        return _received(incoming, known)
+
+    async def _wait_for_turn(self, conversation: str, taken: Taken) -> None:
+        pause = 0.01
+        while not await record.is_next(self._database, conversation, taken.seq):
+            await self.apologise_for_abandoned()
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 0.1)
+
+    async def _ask_engine(
+        self,
+        incoming: Incoming,
+        text: str,
+        chosen: Offered | None,
+        assessment: Assessment,
+        taken: Taken,
+        state: record.State,
+        started: float,
+    ) -> Outcome:
+        language = guess_language(text) or state.language
+        try:
+            turn = await self._engines.turn(
+                incoming.conversation,
+                incoming.client_id,
+                text,
+                chosen.entry if chosen else None,
+                compose(
+                    state.created_at,
+                    state.slots,
+                    state.active_loop,
+                    state.turns,
+                    {
+                        "language": self._phrases.language(language),
+                        "safety_level": assessment.level,
+                        "open_question": state.open_question,
+                    },
+                ),
+                {"at": (incoming.at or now()).isoformat()},
+            )
+            said = turn.said()
+        except EngineError as error:
+            log.warning("a turn failed: %s", error)
+            return Outcome(
+                state="apologised",
+                reply=msgspec.to_builtins(self._apology(state.language)),
+                provenance={
+                    **self._provenance(),
+                    "error": error.code,
+                    "latency_ms": _milliseconds(started),
+                },
+                attention=["engine_failure"],
+            )
+        reply, offered = _with_tokens(said.reply, taken.seq)
+        reply = msgspec.structs.replace(reply, urgency=_higher(reply.urgency, assessment.level))
+        attention = [f"effect: {effect['type']}" for effect in said.effects if effect.get("type") == "call_person"]
+        if reply.kind == "urgent":
+            attention.append("possibly_missed_urgent")
+        return Outcome(
+            state="answered",
+            reply=msgspec.to_builtins(reply),
+            events=to_keep(turn.events),
+            provenance={
+                **self._provenance(),
+                "model": turn.model,
+                "intent": turn.parse.get("intent"),
+                "intent_ranking": (turn.parse.get("intent_ranking") or [])[:3],
+                "entities": turn.parse.get("entities", []),
+                "actions": turn.actions,
+                "offered": offered,
+                "latency_ms": _milliseconds(started),
+            },
+            slots=slots_to_keep(turn.slots),
+            active_loop=turn.active_loop,
+            open_question=[one["entry"] for one in offered],
+            attention=attention,
+        )
+
+    async def _chosen(self, incoming: Incoming) -> Offered | None:
+        """What a pressed button offered. A token that offers nothing here stands for an entry that nobody has."""
+        if incoming.choice is None:
+            return None
+        gone = Offered("unknown-choice", "")
+        if not re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,2}", incoming.choice):
+            return gone
+        seq, number = map(int, incoming.choice.split("."))
+        choices = await record.offered(self._database, incoming.conversation, seq)
+        return choices[number] if number < len(choices) else gone
+
+    def _apology(self, language: str) -> Reply:
+        return Reply(kind="decline", topic="human", text=self._phrases.say("engine_apology", language))
+
+    # -- when something was down --------------------------------------------------------------------------------
+
+    async def apologise_for_abandoned(self) -> int:
+        """Give the apology, once, to messages whose process died; returns how many."""
+        count = 0
+        for message in await record.abandoned(self._database, now()):
+            outcome = Outcome(
+                state="apologised",
+                reply=msgspec.to_builtins(self._apology(message.language)),
+                provenance={**self._provenance(), "error": "abandoned"},
+                attention=["engine_failure"],
+            )
+            taken = Taken(message.row, message.seq)
+            if await record.commit(self._database, message.conversation, taken, None, outcome):
+                self._notify(message.conversation)
+                count += 1
+        return count
+
+    async def replay_journal(self) -> int:
+        """Bring what the journal holds into the database; returns how many entries."""
+        count = 0
+        for file, entry in self._journal.entries():
+            if entry.conversation is None:
+                await record.alert_without_consent(self._database, entry.assessment, entry.at)
+            else:
+                if entry.opening is not None:
+                    with suppress(IntegrityError):  # it is there by now
+                        await record.start(self._database, *entry.opening, entry.conversation)
+                store = record.store_urgent if entry.state == "urgent" else record.store_apologised
+                try:
+                    await store(
+                        self._database,
+                        entry.conversation,
+                        entry.client_id,
+                        entry.text,
+                        entry.choice,
+                        entry.redacted,
+                        entry.assessment,
+                        entry.reply,
+                        entry.at,
+                    )
+                    self._notify(entry.conversation)
+                except UnknownConversationError:
+                    log.warning("a journal entry belongs to a conversation that was erased; it is dropped")
+            file.unlink(missing_ok=True)
+            count += 1
+        return count
+
+    def _entry(
+        self,
+        incoming: Incoming,
+        text: str,
+        redacted: list[str],
+        assessed: dict[str, Any],
+        state: Any,
+        reply: Reply,
+    ) -> JournalEntry:
+        agreed = incoming.consent is not None
+        return JournalEntry(
+            at=now(),
+            conversation=incoming.conversation if agreed else None,
+            client_id=incoming.client_id if agreed else "",
+            text=text if agreed else "",
+            choice=incoming.choice if agreed else None,
+            redacted=redacted if agreed else [],
+            assessment=assessed,
+            state=state,
+            reply=msgspec.to_builtins(reply) if agreed else {},
+            opening=(incoming.channel, incoming.language, incoming.consent) if incoming.unrecorded else None,
+        )
+
+
+def assessment_data(assessment: Assessment) -> dict[str, Any]:
+    """What the record keeps of an assessment: no words of the message, only where the evidence stood."""
+    return {
+        "level": assessment.level,
+        "findings": [
+            {"id": finding.id, "level": finding.level, "rules": list(finding.rules)} for finding in assessment.findings
+        ],
+        "cards": list(assessment.cards),
+        "rules_version": assessment.rules_version,
+    }
+
+
+def _received(incoming: Incoming, known: Known) -> Received:
+    reply = None if known.reply is None else msgspec.convert(known.reply, Reply)
+    return Received(incoming.client_id, known.state, known.event, known.at, reply)
+
+
+def _with_tokens(reply: Reply, seq: int) -> tuple[Reply, list[dict[str, str]]]:
+    """The reply with its choices' entry ids replaced by tokens that mean something in this conversation only."""
+    offered = [{"entry": choice.token, "title": choice.title} for choice in reply.choices]
+    choices = [Choice(choice.title, f"{seq}.{number}") for number, choice in enumerate(reply.choices)]
+    return msgspec.structs.replace(reply, choices=choices), offered
+
+
+_LEVELS = ("none", "contact_clinic", "same_day", "emergency_now")
+
+
+def _higher(one: Any, other: Any) -> Any:
+    return max(one, other, key=_LEVELS.index)
+
+
+def _milliseconds(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 1)

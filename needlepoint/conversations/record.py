@@ -1,0 +1,531 @@
+"""The record's queries: taking messages in, committing outcomes, reading back. All of them for one conversation."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+from itertools import accumulate
+from typing import Any
+
+import msgspec
+from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from needlepoint.conversations.carried import CARRIED_TURNS
+from needlepoint.conversations.models import Attention, Conversation, Message, Outgoing, Turn
+from needlepoint.db.base import now
+from needlepoint.db.connect import READS_ONLY
+
+#: Messages that may wait in one conversation; whoever sends more is told to wait.
+MOST_WAITING = 20
+
+
+class UnknownConversationError(LookupError):
+    """There is no such conversation, or it was erased."""
+
+
+class TooManyWaitingError(RuntimeError):
+    """A conversation has as many unanswered messages as it may have."""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A message that was accepted: `row` is its id, `seq` its place in the conversation."""
+
+    row: int
+    seq: int
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A message id that was seen before: what became of it; `reply` is None while it is still being answered."""
+
+    row: int
+    state: str
+    event: int | None
+    at: datetime
+    reply: dict[str, Any] | None
+
+
+class State(msgspec.Struct, frozen=True):
+    """What a turn starts from."""
+
+    created_at: datetime
+    language: str
+    slots: dict[str, Any]
+    active_loop: dict[str, Any] | None
+    open_question: list[str]
+    turn_number: int
+    turns: list[list[dict[str, Any]]]
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What is committed for one message."""
+
+    state: str
+    reply: dict[str, Any]
+    events: list[dict[str, Any]] = []
+    provenance: dict[str, Any] = {}
+    slots: dict[str, Any] | None = None
+    active_loop: dict[str, Any] | None = None
+    open_question: list[str] = []
+    attention: list[str] = []
+
+
+def new_id() -> str:
+    """A conversation id that cannot be guessed."""
+    return secrets.token_urlsafe(16)
+
+
+async def start(
+    engine: AsyncEngine, channel: str, language: str, consent: str | None, conversation: str | None = None
+) -> str:
+    """Open a conversation, under an id that was given out already or a new one; returns the id."""
+    conversation = conversation or new_id()
+    at = now()
+    async with engine.begin() as connection:
+        await connection.execute(
+            insert(Conversation).values(
+                id=conversation,
+                channel=channel,
+                language=language,
+                created_at=at,
+                last_at=at,
+                consent=consent,
+                consented_at=at if consent else None,
+                slots={},
+                open_question=[],
+            )
+        )
+    return conversation
+
+
+async def agree(engine: AsyncEngine, conversation: str, consent: str) -> None:
+    """Note that the person agreed to this version of the privacy notice."""
+    async with engine.begin() as connection:
+        done = await connection.execute(
+            update(Conversation)
+            .where(Conversation.id == conversation)
+            .values(consent=consent, consented_at=now())
+        )
+        if done.rowcount == 0:
+            raise UnknownConversationError(conversation)
+
+
+async def accept(
+    engine: AsyncEngine,
+    conversation: str,
+    client_id: str,
+    text: str,
+    choice: str | None,
+    redacted: list[str],
+    assessment: dict[str, Any],
+    patience: timedelta,
+) -> Taken | Known:
+    """Store a message as accepted, in one commit, or say what became of it if its id is known.
+
+    `patience` is how long one turn may take; the message's lease allows for those waiting before it.
+    """
+    at = now()
+    try:
+        async with engine.begin() as connection:
+            seq = await _next_seq(connection, conversation, at)
+            waiting = await connection.scalar(
+                select(func.count()).where(Message.conversation_id == conversation, Message.state == "accepted")
+            )
+            if (waiting or 0) >= MOST_WAITING:
+                raise TooManyWaitingError(conversation)
+            row = await connection.scalar(
+                insert(Message)
+                .values(
+                    conversation_id=conversation,
+                    seq=seq,
+                    client_id=client_id,
+                    text=text,
+                    choice=choice,
+                    redacted=redacted,
+                    assessment=assessment,
+                    accepted_at=at,
+                    lease_until=at + patience * ((waiting or 0) + 1),
+                    state="accepted",
+                )
+                .returning(Message.id)
+            )
+            assert row is not None
+            return Taken(row, seq)
+    except IntegrityError:
+        known = await find(engine, conversation, client_id)
+        if known is None:
+            raise
+        return known
+
+
+async def _next_seq(connection: AsyncConnection, conversation: str, at: datetime) -> int:
+    """Take the next number; also what makes simultaneous arrivals of one conversation queue for a moment."""
+    following = await connection.scalar(
+        update(Conversation)
+        .where(Conversation.id == conversation)
+        .values(next_seq=Conversation.next_seq + 1, last_at=at)
+        .returning(Conversation.next_seq)
+    )
+    if following is None:
+        raise UnknownConversationError(conversation)
+    return following - 1
+
+
+async def find(engine: AsyncEngine, conversation: str, client_id: str) -> Known | None:
+    """What became of the message with this id of the client's."""
+    query = (
+        select(Message.id, Message.state, Message.accepted_at, Outgoing.event, Outgoing.reply, Outgoing.created_at)
+        .outerjoin(Outgoing, Outgoing.message_id == Message.id)
+        .where(Message.conversation_id == conversation, Message.client_id == client_id)
+    )
+    async with _reading(engine) as connection:
+        row = (await connection.execute(query)).first()
+    if row is None:
+        return None
+    return Known(row.id, row.state, row.event, row.created_at or row.accepted_at, row.reply)
+
+
+async def is_next(engine: AsyncEngine, conversation: str, seq: int) -> bool:
+    """Have all messages before `seq` their outcome?"""
+    earlier = exists().where(
+        Message.conversation_id == conversation, Message.state == "accepted", Message.seq < seq
+    )
+    async with _reading(engine) as connection:
+        return not await connection.scalar(select(earlier))
+
+
+async def state_of(engine: AsyncEngine, conversation: str) -> State:
+    """What the next turn starts from."""
+    async with _reading(engine) as connection:
+        row = (
+            await connection.execute(
+                select(
+                    Conversation.created_at,
+                    Conversation.language,
+                    Conversation.slots,
+                    Conversation.active_loop,
+                    Conversation.open_question,
+                    Conversation.turn_number,
+                ).where(Conversation.id == conversation)
+            )
+        ).first()
+        if row is None:
+            raise UnknownConversationError(conversation)
+        turns = await connection.scalars(
+            select(Turn.events)
+            .where(Turn.conversation_id == conversation, Turn.number.is_not(None))
+            .order_by(Turn.number.desc())
+            .limit(CARRIED_TURNS)
+        )
+        return State(turns=list(reversed(turns.all())), **row._asdict())
+
+
+async def commit(
+    engine: AsyncEngine, conversation: str, taken: Taken, turn_number: int | None, outcome: Outcome
+) -> Known | None:
+    """Commit a message's outcome: reply, events and outbox together, once.
+
+    `turn_number` is the turn the outcome follows on; None for an outcome that is no turn (an apology). Returns None
+    when the message already had its outcome (an urgent message overtook it, or it was given up): then the turn is
+    kept for staff and nothing is sent.
+    """
+    at = now()
+    # The conversation is named too: SQLite gives the number of an erased row to a later one.
+    this_message = (Message.id == taken.row, Message.conversation_id == conversation)
+    async with engine.begin() as connection:
+        # Everybody locks the conversation before its messages; the other way round two of us could wait for each other.
+        await connection.execute(select(Conversation.id).where(Conversation.id == conversation).with_for_update())
+        done = await connection.execute(
+            update(Message).where(*this_message, Message.state == "accepted").values(state=outcome.state)
+        )
+        if done.rowcount == 0:
+            # An erased conversation has no message left to keep anything for.
+            if await connection.scalar(select(Message.id).where(*this_message)):
+                await _keep_turn(connection, conversation, taken, None, outcome, at, undelivered=outcome.reply)
+            return None
+        changes: dict[str, Any] = {"last_event": Conversation.last_event + 1}
+        where = [Conversation.id == conversation]
+        if turn_number is not None:
+            changes |= {
+                "turn_number": turn_number + 1,
+                "slots": outcome.slots,
+                "active_loop": outcome.active_loop,
+                "open_question": outcome.open_question,
+            }
+            where.append(Conversation.turn_number == turn_number)
+        event = await connection.scalar(
+            update(Conversation).where(*where).values(**changes).returning(Conversation.last_event)
+        )
+        if event is None:
+            raise RuntimeError("two turns of one conversation were handled at once; the order of messages is broken")
+        await _keep_turn(
+            connection, conversation, taken, None if turn_number is None else turn_number + 1, outcome, at
+        )
+        await _send(connection, conversation, taken.row, event, outcome.reply, at)
+        for reason in outcome.attention:
+            await _call_attention(connection, conversation, taken.row, reason, at)
+    return Known(taken.row, outcome.state, event, at, outcome.reply)
+
+
+async def _keep_turn(
+    connection: AsyncConnection,
+    conversation: str,
+    taken: Taken,
+    number: int | None,
+    outcome: Outcome,
+    at: datetime,
+    undelivered: dict[str, Any] | None = None,
+) -> None:
+    already = await connection.scalar(select(Turn.id).where(Turn.message_id == taken.row))
+    values = {
+        "number": number,
+        "created_at": at,
+        "events": outcome.events,
+        "provenance": outcome.provenance,
+        "undelivered": undelivered,
+    }
+    if already is None:
+        await connection.execute(
+            insert(Turn).values(conversation_id=conversation, message_id=taken.row, **values)
+        )
+    else:
+        # The apology of a turn that was given up; what came of it late is worth more to staff.
+        await connection.execute(update(Turn).where(Turn.id == already).values(**values))
+
+
+async def _send(
+    connection: AsyncConnection, conversation: str, row: int | None, event: int, reply: dict[str, Any], at: datetime
+) -> None:
+    await connection.execute(
+        insert(Outgoing).values(
+            conversation_id=conversation, event=event, message_id=row, sender="assistant", reply=reply, created_at=at
+        )
+    )
+
+
+async def _call_attention(
+    connection: AsyncConnection,
+    conversation: str | None,
+    row: int | None,
+    reason: str,
+    at: datetime,
+    level: str | None = None,
+    findings: list[str] | None = None,
+) -> None:
+    await connection.execute(
+        insert(Attention).values(
+            conversation_id=conversation,
+            message_id=row,
+            reason=reason,
+            level=level,
+            findings=findings or [],
+            created_at=at,
+        )
+    )
+
+
+async def store_urgent(
+    engine: AsyncEngine,
+    conversation: str,
+    client_id: str,
+    text: str,
+    choice: str | None,
+    redacted: list[str],
+    assessment: dict[str, Any],
+    reply: dict[str, Any],
+    at: datetime,
+) -> Known:
+    """Record an urgent message with its card. It uses no turn number; the turn it overtook is not delivered."""
+    try:
+        async with engine.begin() as connection:
+            seq = await _next_seq(connection, conversation, at)
+            await connection.execute(
+                update(Message)
+                .where(Message.conversation_id == conversation, Message.state == "accepted")
+                .values(state="overtaken")
+            )
+            row = await connection.scalar(
+                insert(Message)
+                .values(
+                    conversation_id=conversation,
+                    seq=seq,
+                    client_id=client_id,
+                    text=text,
+                    choice=choice,
+                    redacted=redacted,
+                    assessment=assessment,
+                    accepted_at=at,
+                    lease_until=at,
+                    state="urgent",
+                )
+                .returning(Message.id)
+            )
+            assert row is not None
+            event = await connection.scalar(
+                update(Conversation)
+                .where(Conversation.id == conversation)
+                .values(last_event=Conversation.last_event + 1)
+                .returning(Conversation.last_event)
+            )
+            assert event is not None
+            outcome = Outcome(state="urgent", reply=reply, provenance={"safety": assessment})
+            await _keep_turn(connection, conversation, Taken(row, seq), None, outcome, at)
+            await _send(connection, conversation, row, event, reply, at)
+            await _call_attention(
+                connection, conversation, row, "urgent", at, assessment.get("level"), _finding_ids(assessment)
+            )
+            return Known(row, "urgent", event, at, reply)
+    except IntegrityError:
+        known = await find(engine, conversation, client_id)
+        if known is None:
+            raise
+        return known
+
+
+async def alert_without_consent(engine: AsyncEngine, assessment: dict[str, Any], at: datetime) -> None:
+    """Tell staff that somebody who had not agreed to be recorded was shown an urgent card: level, finding and time."""
+    async with engine.begin() as connection:
+        await _call_attention(
+            connection, None, None, "urgent", at, assessment.get("level"), _finding_ids(assessment)
+        )
+
+
+def _finding_ids(assessment: dict[str, Any]) -> list[str]:
+    return [finding["id"] for finding in assessment.get("findings", [])]
+
+
+async def store_apologised(
+    engine: AsyncEngine,
+    conversation: str,
+    client_id: str,
+    text: str,
+    choice: str | None,
+    redacted: list[str],
+    assessment: dict[str, Any],
+    reply: dict[str, Any],
+    at: datetime,
+) -> None:
+    """Record a message that was answered with an apology while the database was away."""
+    taken = await accept(engine, conversation, client_id, text, choice, redacted, assessment, timedelta(minutes=1))
+    if isinstance(taken, Taken):
+        outcome = Outcome(
+            state="apologised",
+            reply=reply,
+            provenance={"error": "database unavailable", "at": at.isoformat()},
+            attention=["database_unavailable"],
+        )
+        await commit(engine, conversation, taken, None, outcome)
+
+
+class Abandoned(msgspec.Struct, frozen=True):
+    """A message whose taker is gone."""
+
+    row: int
+    conversation: str
+    seq: int
+    language: str
+
+
+async def abandoned(engine: AsyncEngine, at: datetime) -> list[Abandoned]:
+    """Accepted messages whose lease has run out, oldest first."""
+    query = (
+        select(Message.id, Message.conversation_id, Message.seq, Conversation.language)
+        .join(Conversation)
+        .where(Message.state == "accepted", Message.lease_until < at)
+        .order_by(Message.id)
+        .limit(100)
+    )
+    async with _reading(engine) as connection:
+        return [Abandoned(*row) for row in await connection.execute(query)]
+
+
+class Said(msgspec.Struct, frozen=True):
+    """One line of a conversation as the person saw it."""
+
+    sender: str
+    at: datetime
+    text: str = ""
+    client_id: str | None = None
+    event: int | None = None
+    reply: dict[str, Any] | None = None
+
+
+async def history(engine: AsyncEngine, conversation: str) -> list[Said]:
+    """Both sides of a conversation in the order in which they were said."""
+    async with _reading(engine) as connection:
+        if not await connection.scalar(select(Conversation.id).where(Conversation.id == conversation)):
+            raise UnknownConversationError(conversation)
+        messages = await connection.execute(
+            select(Message.client_id, Message.text, Message.accepted_at)
+            .where(Message.conversation_id == conversation)
+            .order_by(Message.seq)
+        )
+        asked = [Said("person", row.accepted_at, text=row.text, client_id=row.client_id) for row in messages]
+        answered = await _events(connection, conversation, 0)
+    return sorted([*_never_back(asked), *_never_back(answered)], key=lambda one: one.at)
+
+
+def _never_back(said: list[Said]) -> list[Said]:
+    """The same lines in the same order, with times that never go back: the clocks of two processes may differ."""
+    latest = accumulate((one.at for one in said), max)
+    return [msgspec.structs.replace(one, at=at) for one, at in zip(said, latest, strict=True)]
+
+
+async def events_after(engine: AsyncEngine, conversation: str, event: int) -> list[Said]:
+    """What was sent to the person after `event`, oldest first."""
+    async with _reading(engine) as connection:
+        return await _events(connection, conversation, event)
+
+
+async def _events(connection: AsyncConnection, conversation: str, event: int) -> list[Said]:
+    rows = await connection.execute(
+        select(Outgoing.event, Outgoing.sender, Outgoing.reply, Outgoing.created_at, Message.client_id)
+        .outerjoin(Message, Message.id == Outgoing.message_id)
+        .where(Outgoing.conversation_id == conversation, Outgoing.event > event)
+        .order_by(Outgoing.event)
+    )
+    return [
+        Said(row.sender, row.created_at, client_id=row.client_id, event=row.event, reply=row.reply) for row in rows
+    ]
+
+
+async def delivered(engine: AsyncEngine, conversation: str, up_to: int) -> None:
+    """Note that the person has everything up to this event."""
+    async with engine.begin() as connection:
+        await connection.execute(
+            update(Outgoing)
+            .where(
+                Outgoing.conversation_id == conversation, Outgoing.event <= up_to, Outgoing.delivered_at.is_(None)
+            )
+            .values(delivered_at=now())
+        )
+
+
+async def erase(engine: AsyncEngine, conversation: str) -> bool:
+    """Delete everything about a conversation; returns whether there was anything."""
+    async with engine.begin() as connection:
+        done = await connection.execute(delete(Conversation).where(Conversation.id == conversation))
+        return done.rowcount > 0
+
+
+class Offered(msgspec.Struct, frozen=True):
+    """A choice that was offered: the entry behind it and what its button said."""
+
+    entry: str
+    title: str
+
+
+async def offered(engine: AsyncEngine, conversation: str, seq: int) -> list[Offered]:
+    """What the reply to message `seq` offered as choices, in their order."""
+    async with _reading(engine) as connection:
+        provenance = await connection.scalar(
+            select(Turn.provenance)
+            .join(Message, Message.id == Turn.message_id)
+            .where(Message.conversation_id == conversation, Message.seq == seq)
+        )
+    return msgspec.convert((provenance or {}).get("offered", []), list[Offered])
+
+
+def _reading(engine: AsyncEngine) -> Any:
+    return engine.execution_options(**READS_ONLY).connect()

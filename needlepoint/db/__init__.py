@@ -1,0 +1,1 @@
+"""The database: its tables' common base, connections, and migrations."""

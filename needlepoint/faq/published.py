@@ -1,0 +1,126 @@
+"""What may be given today: the approved (or starting) texts, read from the database as plain data."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import msgspec
+from sqlalchemy import Connection, select
+from sqlalchemy.orm import Session, selectinload
+
+from needlepoint.faq.models import Entry, Publication, Version, VersionText
+from needlepoint.reply import Answer, Source
+
+#: An answer past its review date is still given for this long, so that one late signature does not silence the clinic.
+GRACE = timedelta(days=14)
+
+
+class PublishedEntry(msgspec.Struct, frozen=True):
+    """An entry and, by language, the answer that may be given for it."""
+
+    id: str
+    topic: str
+    treatments: list[str]
+    variant_group: str | None
+    level: str | None
+    answers: dict[str, Answer]
+    wordings: list[str]
+
+
+class Published(msgspec.Struct, frozen=True):
+    """Everything that may be given, at one revision. `withdrawn` stops all but the urgent cards."""
+
+    revision: int
+    withdrawn: bool
+    entries: list[PublishedEntry]
+    #: How many of the entries are starting texts that the clinic has not approved.
+    unapproved: int
+
+
+def revision_of(connection: Connection) -> int:
+    """The answers' revision; it grows with every change."""
+    return connection.scalar(select(Publication.revision)) or 0
+
+
+def read_published(connection: Connection, today: date, give_unapproved: bool) -> Published:
+    """Read what may be given on `today` (a date in the clinic's zone)."""
+    session = Session(connection)
+    publication = session.get(Publication, 1)
+    entries = session.scalars(
+        select(Entry)
+        .where(Entry.audience == "patients")
+        .order_by(Entry.position)
+        .options(
+            selectinload(Entry.wordings),
+            selectinload(Entry.versions).selectinload(Version.texts),
+            selectinload(Entry.versions).selectinload(Version.sources),
+        )
+    )
+    published = []
+    unapproved = 0
+    for entry in entries:
+        card = entry.topic == "urgent"
+        if entry.withdrawn_at is not None and not card:
+            continue
+        answers = _answers(entry, today, give_unapproved or card)
+        if not answers:
+            continue
+        unapproved += any(answer.starting_text_of is not None for answer in answers.values())
+        published.append(
+            PublishedEntry(
+                id=entry.id,
+                topic=entry.topic,
+                treatments=entry.treatments,
+                variant_group=entry.variant_group,
+                level=entry.level,
+                answers=answers,
+                wordings=[wording.text for wording in entry.wordings],
+            )
+        )
+    return Published(
+        revision=publication.revision if publication else 0,
+        withdrawn=publication is not None and publication.withdrawn_at is not None,
+        entries=published,
+        unapproved=unapproved,
+    )
+
+
+def _answers(entry: Entry, today: date, give_unapproved: bool) -> dict[str, Answer]:
+    """By language: the newest approved text that is in date, else the starting text where those may be given."""
+    answers: dict[str, Answer] = {}
+    for version in reversed(entry.versions):
+        for text in version.texts:
+            if text.language in answers:
+                continue
+            if text.state == "approved" and text.review_due is not None:
+                # A card is given even past its date: an old warning is better than none.
+                if today <= text.review_due + GRACE or entry.topic == "urgent":
+                    answers[text.language] = _answer(entry, version, text)
+            elif text.state == "in_review" and version.starting_text and give_unapproved and _never_approved(entry, text):
+                answers[text.language] = _answer(entry, version, text)
+    return answers
+
+
+def _never_approved(entry: Entry, text: VersionText) -> bool:
+    """A clinic that has approved a text of its own wants that one, not the starting set's newer one."""
+    return not any(
+        other.state == "approved" and other.language == text.language
+        for version in entry.versions
+        for other in version.texts
+    )
+
+
+def _answer(entry: Entry, version: Version, text: VersionText) -> Answer:
+    approved = text.state == "approved"
+    return Answer(
+        entry_id=entry.id,
+        version=version.number,
+        language=text.language,
+        question=text.question,
+        text=text.answer,
+        when_to_contact=text.when_to_contact,
+        reviewed_on=text.approved_on if approved else None,
+        review_due=text.review_due if approved else None,
+        starting_text_of=None if approved else version.written_on,
+        sources=[msgspec.convert(s, Source, from_attributes=True) for s in version.sources],
+    )

@@ -1,0 +1,1 @@
+"""What must not be kept: masking before anything is stored."""

@@ -1,0 +1,20 @@
+"""Red flags: a message in, an :class:`Assessment` out, by rules that are data (`data/safety/*.yml`).
+
+Safety reads a message before anything else and needs nobody: no network, no database, no engine.
+"""
+
+from needlepoint.safety.assessment import Assessment, SafetyFinding, assess
+from needlepoint.safety.cleaning import clean_text
+from needlepoint.safety.rule_files import LEVELS, Level, RuleFileError
+from needlepoint.safety.rules import SafetyRules
+
+__all__ = [
+    "LEVELS",
+    "Assessment",
+    "Level",
+    "RuleFileError",
+    "SafetyFinding",
+    "SafetyRules",
+    "assess",
+    "clean_text",
+]

@@ -1,0 +1,130 @@
+"""The operator's settings, from environment variables, in one typed place. Wrong ones stop the start."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+ENVIRONMENT_PREFIX = "NEEDLEPOINT_"
+
+#: The folder that holds clinic.toml, data/, config.yml and the rest.
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message names the variable and the mend."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Each field is the environment variable NEEDLEPOINT_<FIELD IN CAPITALS>; docs/settings.md says what each does."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    #: Where the action webhook listens; only the engine calls it.
+    action_host: str = "127.0.0.1"
+    action_port: Port = 8001
+    #: The address under which engines reach the action webhook; made from host and port when empty.
+    action_url: str = ""
+    #: Engines, first choice first, separated by commas.
+    engine_urls: str = "http://127.0.0.1:5105,http://127.0.0.1:5106"
+    #: Shared by app and engine; made by `needlepoint up` when empty.
+    engine_secret: str = ""
+    #: Signs tokens and cookies, encrypts the journal; made by `needlepoint up` when empty.
+    secret_key: str = ""
+    database_url: str = ""
+    #: Seconds the engine may take for one turn.
+    engine_deadline: Annotated[float, Meta(gt=0, le=30)] = 5.0
+    #: May starting texts that the clinic has not approved yet be given? Urgent cards always are.
+    unapproved_answers: Literal["give", "withhold"] = "give"
+    #: Messages one address may send in a minute.
+    rate_limit: Annotated[int, Meta(ge=1)] = 120
+    #: Hours a conversation token is good for.
+    token_hours: Annotated[int, Meta(ge=1, le=24 * 30)] = 24
+    #: True behind https: cookies are then only sent over it.
+    secure_cookies: bool = False
+    data_dir: str = str(ROOT / "data")
+    clinic_file: str = str(ROOT / "clinic.toml")
+    var_dir: str = str(ROOT / "var")
+    #: Used by `needlepoint ask --url` to see what only staff may see.
+    staff_token: str = ""
+    #: Hosts besides loopback to which an engine may send action calls, separated by commas (read by the engine).
+    action_hosts: str = ""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def data(self) -> Path:
+        """The folder of answers, phrases, safety rules and training data."""
+        return Path(self.data_dir)
+
+    @property
+    def var(self) -> Path:
+        """The folder for what is made at run time: database, model, secrets, journal, caches."""
+        return Path(self.var_dir)
+
+    @property
+    def database(self) -> str:
+        """The database's SQLAlchemy address: SQLite in the var folder unless set."""
+        return self.database_url or f"sqlite:///{self.var / 'needlepoint.db'}"
+
+    @property
+    def engines(self) -> list[str]:
+        """The engines' addresses without a trailing slash."""
+        return [url.strip().rstrip("/") for url in self.engine_urls.split(",") if url.strip()]
+
+    @property
+    def webhook_url(self) -> str:
+        """Where an engine sends its action calls for this app."""
+        return self.action_url or f"http://{self.action_host}:{self.action_port}/webhook"
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read NEEDLEPOINT_* from the environment, and the secrets from the var folder where they are not set.
+
+    Raises :class:`SettingsError` for an unknown variable or a value of a wrong kind.
+    """
+    environment = os.environ if environment is None else environment
+    given = {
+        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(ENVIRONMENT_PREFIX) and value != ""
+    }
+    for name in given.keys() - set(Settings.__struct_fields__):
+        raise SettingsError(
+            f"{ENVIRONMENT_PREFIX}{name.upper()} is no setting; unset it or see docs/settings.md for the ones there are"
+        )
+    try:
+        settings = msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{_variable_of(error)}: {error}; see docs/settings.md") from None
+    for name in ("secret_key", "engine_secret"):
+        file = settings.var / name
+        if not getattr(settings, name) and file.exists():
+            settings = msgspec.structs.replace(settings, **{name: file.read_text().strip()})
+        if 0 < len(getattr(settings, name)) < 32:
+            raise SettingsError(f"{ENVIRONMENT_PREFIX}{name.upper()} is too short; use at least 32 random characters")
+    return settings
+
+
+def _variable_of(error: msgspec.ValidationError) -> str:
+    _, _, path = str(error).partition(" - at `$.")
+    return f"{ENVIRONMENT_PREFIX}{path.rstrip('`').upper()}"
+
+
+def with_secrets(settings: Settings) -> Settings:
+    """The settings with both secrets; those not set are made once and kept in the var folder, readable by us only."""
+    settings.var.mkdir(parents=True, exist_ok=True)
+    for name in ("secret_key", "engine_secret"):
+        if not getattr(settings, name):
+            secret = secrets.token_urlsafe(32)
+            file = os.open(settings.var / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(file, "w") as out:
+                out.write(secret)
+            settings = msgspec.structs.replace(settings, **{name: secret})
+    return settings

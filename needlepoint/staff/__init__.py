@@ -1,0 +1,1 @@
+"""The desk: where the clinic's staff read what was said."""

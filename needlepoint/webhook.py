@@ -1,0 +1,37 @@
+"""The action webhook: Rasa's custom actions, served to the engine on a private address by the SDK's own executor."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from typing import Any
+
+from litestar import Litestar, Request, post
+from litestar.exceptions import NotAuthorizedException
+from litestar.response import Response
+from rasa_sdk.executor import ActionExecutor
+from rasa_sdk.interfaces import ActionExecutionRejection, ActionNotFoundException
+
+log = logging.getLogger(__name__)
+
+
+def create_webhook(secret: str) -> Litestar:
+    """The ASGI app of the webhook; only calls that carry the engines' secret are run."""
+    executor = ActionExecutor()
+    executor.register_package("actions")
+
+    @post("/webhook", status_code=200)
+    async def run_action(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+        """Run one action and return its events and responses, in Rasa's protocol."""
+        given = request.headers.get("authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {secret}".encode()):
+            raise NotAuthorizedException("the engine's secret is missing or wrong")
+        call = await request.json()
+        try:
+            return Response(await executor.run(call) or {})
+        except ActionExecutionRejection as rejection:
+            return Response({"error": str(rejection), "action_name": rejection.action_name}, status_code=400)
+        except ActionNotFoundException as missing:
+            return Response({"error": str(missing), "action_name": missing.action_name}, status_code=404)
+
+    return Litestar([run_action], openapi_config=None)

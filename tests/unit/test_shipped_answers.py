@@ -1,0 +1,72 @@
+"""The set of answers the project ships."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import combinations
+
+import pytest
+
+from needlepoint.faq.files import TopicEntry, read_folder
+from needlepoint.settings import ROOT
+from tests.near_duplicates import similarity
+
+#: Everything the starting article speaks of.
+SEED = """what-is-microneedling are-pores-open benefits-overview collagen-and-elastin acne-scars-benefit
+wrinkles-benefit texture-and-pores dark-spots-benefit absorption-benefit retinoids-before exfoliants-before
+arrive-with-clean-skin pain-tolerance-differs numbing-cream-timing home-roller-pain what-is-normal-after
+redness-after-home-roller bleeding-after itch-after makeup-after makeup-after-home-roller skincare-focus
+home-kit-what-is-it home-roller-does-it-work home-roller-how-to-use home-roller-which-products price-of-the-home-kit
+clinic-versus-home-roller device-types""".split()
+
+TOPICS = """about benefits suitability preparation pain procedure side_effects aftercare home_use cost_booking comparison
+urgent""".split()
+
+PROMISES = re.compile(r"\b(guarantee[ds]?|will (cure|remove|erase)|100 ?%|miracle|completely safe)\b", re.IGNORECASE)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> list[TopicEntry]:
+    return read_folder(ROOT / "data" / "faq")
+
+
+def test_everything_the_starting_article_says_has_an_answer(shipped: list[TopicEntry]) -> None:
+    covered = {fact for item in shipped for fact in item.entry.covers}
+    assert len(SEED) == 29
+    assert set(SEED) - covered == set()
+
+
+def test_every_topic_has_at_least_two_answers(shipped: list[TopicEntry]) -> None:
+    counts = Counter(item.topic for item in shipped)
+    assert all(counts[topic] >= 2 for topic in TOPICS), counts
+
+
+def test_every_answer_has_ten_wordings_and_no_two_are_alike(shipped: list[TopicEntry]) -> None:
+    for item in shipped:
+        wordings = [wording for texts in item.entry.wordings.values() for wording in texts]
+        assert len(wordings) >= 10, item.entry.id
+        for one, other in combinations(wordings, 2):
+            assert similarity(one, other) <= 0.5, (item.entry.id, one, other)
+
+
+def test_urgent_cards_exist_in_english_and_malay_and_name_the_numbers(shipped: list[TopicEntry]) -> None:
+    for item in shipped:
+        if item.topic == "urgent":
+            for language in ("en", "ms"):
+                text = item.entry.version.texts[language]
+                whole = text.answer + (text.when_to_contact or "")
+                assert "{emergency_number}" in whole and "{clinic_phone}" in whole, (item.entry.id, language)
+
+
+def test_no_answer_promises_a_result(shipped: list[TopicEntry]) -> None:
+    for item in shipped:
+        for text in item.entry.version.texts.values():
+            found = PROMISES.search(re.sub(r"not (be )?guarantee\w*|no guarantee", "", text.answer))
+            assert not found, (item.entry.id, found)
+
+
+def test_the_price_is_the_clinics_and_stands_in_no_text(shipped: list[TopicEntry]) -> None:
+    for item in shipped:
+        for text in item.entry.version.texts.values():
+            assert "RM 228" not in text.answer and "RM228" not in text.answer
