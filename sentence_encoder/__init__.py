@@ -1,4 +1,4 @@
-"""One sentence-embedding model, shared by the app and the engine, so that a vector means the same in both."""
+"""One sentence-embedding model for the app and the engine, so that a vector means the same in both."""
 
 import os
 

@@ -41,9 +41,7 @@ def build_graph(weights: Mapping[str, Floats], *, eight_bits: bool) -> onnx.Mode
     output = helper.make_tensor_value_info("sentence", TensorProto.FLOAT, ["batch", DIMENSIONS])
     whole = helper.make_graph(graph.nodes, "all-MiniLM-L6-v2", inputs, [output], graph.constants)
     opset = helper.make_opsetid("", OPSET)
-    model = helper.make_model(
-        whole, opset_imports=[opset], ir_version=IR_VERSION, producer_name="needlepoint"
-    )
+    model = helper.make_model(whole, opset_imports=[opset], ir_version=IR_VERSION, producer_name="needlepoint")
     onnx.checker.check_model(model)
     return model
 
@@ -104,14 +102,10 @@ class _Graph:
             word = self.node("Gather", [self.constant("words", table), "input_ids"], "word")
         # All pieces are of sentence type 0, so its vector is added to the positions once and for all.
         table = self.weights["embeddings.position_embeddings.weight"]
-        positions = self.constant(
-            "positions", table + self.weights["embeddings.token_type_embeddings.weight"][0]
-        )
+        positions = self.constant("positions", table + self.weights["embeddings.token_type_embeddings.weight"][0])
         length = self.node("Shape", ["input_ids"], "length", start=1, end=2)
         position = self.node("Slice", [positions, self.integers("start", 0), length], "position")
-        return self.layer_norm(
-            self.node("Add", [word, position], "embedding"), "embeddings.LayerNorm", "hidden"
-        )
+        return self.layer_norm(self.node("Add", [word, position], "embedding"), "embeddings.LayerNorm", "hidden")
 
     def masks(self) -> None:
         """`mask` (batch, length) is 1 for a piece and 0 for padding; `hide` silences padding in attention."""
@@ -130,9 +124,7 @@ class _Graph:
         # The scores' division by the root of the head size is done here once, on the query's weights.
         factors = {"query": np.float32(1 / np.sqrt(HEAD_SIZE)), "key": np.float32(1), "value": np.float32(1)}
         weight, bias = (
-            np.concatenate(
-                [self.weights[f"{prefix}.self.{part}.{kind}"] * by for part, by in factors.items()]
-            )
+            np.concatenate([self.weights[f"{prefix}.self.{part}.{kind}"] * by for part, by in factors.items()])
             for kind in ("weight", "bias")
         )
         merged = self.dense(hidden, weight.T, bias, f"{to}query.key.value")
@@ -148,9 +140,7 @@ class _Graph:
             )
             for part, order in zip(parts, orders, strict=True)
         )
-        scores = self.node(
-            "Add", [self.node("MatMul", [query, key], f"{to}scores.all"), "hide"], f"{to}scores"
-        )
+        scores = self.node("Add", [self.node("MatMul", [query, key], f"{to}scores.all"), "hide"], f"{to}scores")
         shares = self.node("Softmax", [scores], f"{to}shares", axis=-1)
         mixed = self.node("MatMul", [shares, value], f"{to}mixed.heads")
         mixed = self.node("Transpose", [mixed], f"{to}mixed", perm=[0, 2, 1, 3])
@@ -163,9 +153,7 @@ class _Graph:
         prefix, to = f"encoder.layer.{layer}", f"{layer}."
         wide = self.published_dense(hidden, f"{prefix}.intermediate.dense", f"{to}wide")
         # gelu(x) = x (1 + erf(x / root 2)) / 2
-        error = self.node(
-            "Erf", [self.node("Div", [wide, "root.of.two"], f"{to}gelu.scaled")], f"{to}gelu.erf"
-        )
+        error = self.node("Erf", [self.node("Div", [wide, "root.of.two"], f"{to}gelu.scaled")], f"{to}gelu.erf")
         gate = self.node("Add", [error, "one"], f"{to}gelu.gate")
         gelu = self.node("Mul", [self.node("Mul", [wide, gate], f"{to}gelu.doubled"), "half"], f"{to}gelu")
         narrow = self.published_dense(gelu, f"{prefix}.output.dense", f"{to}narrow")

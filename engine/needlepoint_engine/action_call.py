@@ -49,7 +49,7 @@ class CallingAppEndpoint(EndpointConfig):  # type: ignore[misc]
 
     def __init__(self, secret: str) -> None:
         """`secret` is sent as a bearer token, so that the app can tell the engine from a stranger."""
-        super().__init__(url=None, headers={"Authorization": f"Bearer {secret}"})
+        super().__init__(url="the address of the request", headers={"Authorization": f"Bearer {secret}"})
 
     async def request(
         self,
@@ -89,20 +89,18 @@ def _is_action_result(answer: object) -> bool:
     return isinstance(answer, dict) and all(isinstance(answer.get(part), list) for part in ("events", "responses"))
 
 
-def checked_action_url(value: object, environment: Mapping[str, str] = os.environ) -> str:
+def checked_action_url(value: Any, environment: Mapping[str, str] = os.environ) -> str:
     """The action address in the form in which it will be called.
 
     Raises:
         ValueError: unless it is http(s) to loopback or to a host that `NEEDLEPOINT_ACTION_HOSTS` names.
     """
-    if not isinstance(value, str):
-        raise ValueError("action_url must be a text")
     try:
         # The very parser of the HTTP client: two parsers could disagree about what the host is.
         url = URL(value)
         host = url.host
-    except ValueError as problem:
-        raise ValueError("action_url is not an address") from problem
+    except (TypeError, ValueError) as problem:
+        raise ValueError("action_url must be an address") from problem
     if url.scheme not in ("http", "https") or not host:
         raise ValueError("action_url must be an http or https address")
     if url.user is not None or url.password is not None:
@@ -125,7 +123,7 @@ def _is_loopback(host: str) -> bool:
 class _SlimActionCall:
     """Rasa's hook for rewriting what an action is sent."""
 
-    @_hookimpl  # type: ignore[misc]
+    @_hookimpl
     def prefix_stripping_for_custom_actions(self, json_body: dict[str, Any]) -> dict[str, Any]:
         return slim_action_call(json_body)
 

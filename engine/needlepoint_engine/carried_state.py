@@ -20,7 +20,7 @@ from rasa.shared.core.events import ActionExecuted, Event
 from rasa.shared.core.trackers import DialogueStateTracker
 
 
-class EventsDoNotFit(ValueError):
+class CarriedEventsError(ValueError):
     """The carried events are Rasa events, but cannot be applied one after the other."""
 
 
@@ -54,7 +54,7 @@ class CarriedStateTrackerStore(TrackerStore):  # type: ignore[misc]
         """The conversation as the request carries it, or None where it carries none.
 
         Raises:
-            EventsDoNotFit: when the events do not make a conversation.
+            CarriedEventsError: when the events do not make a conversation.
         """
         carried = CARRIED.get()
         if carried is None or not carried.events:
@@ -62,7 +62,7 @@ class CarriedStateTrackerStore(TrackerStore):  # type: ignore[misc]
         try:
             tracker = DialogueStateTracker.from_events(sender_id, carried.events, self.domain.slots, domain=self.domain)
         except Exception as problem:
-            raise EventsDoNotFit(f"the events do not make a conversation: {type(problem).__name__}") from problem
+            raise CarriedEventsError(f"the events do not make a conversation: {type(problem).__name__}") from problem
         if tracker.latest_action_name != ACTION_LISTEN_NAME:
             # A person writes while the assistant listens; without this event no rule would apply.
             tracker.update(ActionExecuted(ACTION_LISTEN_NAME), self.domain)

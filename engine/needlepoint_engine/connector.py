@@ -39,10 +39,10 @@ from needlepoint_engine.action_call import (
     CallingAppEndpoint,
     register_slim_action_call,
 )
-from needlepoint_engine.carried_state import CARRIED, CarriedState, EventsDoNotFit
-from needlepoint_engine.shared_secret import NoSecret, shared_secret
-from needlepoint_engine.turn_processor import ActionFailed, TurnProcessor
-from needlepoint_engine.turn_request import DEADLINE_SECONDS, BadRequest, TurnRequest, read_turn_request
+from needlepoint_engine.carried_state import CARRIED, CarriedEventsError, CarriedState
+from needlepoint_engine.shared_secret import SecretError, shared_secret
+from needlepoint_engine.turn_processor import ActionFailedError, TurnProcessor
+from needlepoint_engine.turn_request import DEADLINE_SECONDS, BadRequestError, TurnRequest, read_turn_request
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class TurnInput(InputChannel):  # type: ignore[misc]
             )
         try:
             return cls(shared_secret(os.environ))
-        except NoSecret as problem:
+        except SecretError as problem:
             raise RasaException(str(problem)) from problem
 
     def blueprint(self, on_new_message: Callable[[UserMessage], Awaitable[Any]]) -> Blueprint:
@@ -105,7 +105,7 @@ class TurnInput(InputChannel):  # type: ignore[misc]
 
     async def _bound_requests(self, app: Sanic, loop: asyncio.AbstractEventLoop) -> None:
         app.config.REQUEST_MAX_SIZE = REQUEST_BYTES
-        app.config.RESPONSE_TIMEOUT = DEADLINE_SECONDS + 5
+        app.config.RESPONSE_TIMEOUT = int(DEADLINE_SECONDS) + 5
         # SIGTERM: turns that are being answered may finish.
         app.config.GRACEFUL_SHUTDOWN_TIMEOUT = DEADLINE_SECONDS + 5
 
@@ -140,7 +140,7 @@ class TurnInput(InputChannel):  # type: ignore[misc]
             return _error(500, "failed", "the engine is still starting")
         try:
             turn = read_turn_request(json.loads(request.body))
-        except BadRequest as problem:
+        except BadRequestError as problem:
             return _error(400, "bad_request", str(problem))
         except (ValueError, RecursionError):
             return _error(400, "bad_request", "the body is not JSON in UTF-8")
@@ -156,17 +156,9 @@ class TurnInput(InputChannel):  # type: ignore[misc]
                 give_up_at - asyncio.get_running_loop().time(),
             )
             if call.failure is not None:
-                raise ActionFailed("an action could not be called") from call.failure
-        except EventsDoNotFit as problem:
-            return _error(400, "bad_request", str(problem))
-        except asyncio.TimeoutError:
-            return _late()
-        except ActionFailed as failed:
-            if isinstance(failed.__cause__, asyncio.TimeoutError):
-                return _late()
-            return _failed(failed)
+                raise ActionFailedError("of Rasa itself") from call.failure
         except Exception as failure:
-            return _failed(failure)
+            return _refusal(failure)
         finally:
             # One task serves all requests of a connection, so what is not taken back would outlive its request.
             CARRIED.reset(carried_before)
@@ -248,18 +240,20 @@ def _digest(archive: Path) -> str:
     return digest.hexdigest()
 
 
-def _failed(failure: Exception) -> HTTPResponse:
-    """500; the log gets where it happened and never what was said: messages of exceptions may quote a person."""
+def _refusal(failure: Exception) -> HTTPResponse:
+    """The answer to a turn that did not come to its end."""
     cause = failure.__cause__ or failure
+    if isinstance(failure, CarriedEventsError):
+        return _error(400, "bad_request", str(failure))
+    # Before Python 3.11 this is another class than the built-in TimeoutError.
+    if isinstance(cause, asyncio.TimeoutError):
+        return _error(504, "deadline", "the turn was given up at its deadline and left no trace")
+    # The log gets what happened and where, and never what was said: messages of exceptions may quote a person.
+    what = f"action {failure} failed" if isinstance(failure, ActionFailedError) else "the turn failed"
     frames = traceback.extract_tb(cause.__traceback__)
     place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown place"
-    what = f"action {failure} failed" if isinstance(failure, ActionFailed) else "the turn failed"
     logger.error("%s: %s at %s", what, type(cause).__name__, place)
     return _error(500, "failed", f"{what}: {type(cause).__name__}")
-
-
-def _late() -> HTTPResponse:
-    return _error(504, "deadline", "the turn was given up at its deadline and left no trace")
 
 
 def _unauthorised() -> HTTPResponse:

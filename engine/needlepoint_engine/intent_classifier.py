@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from rasa.engine.graph import ExecutionContext, GraphComponent
 from rasa.engine.recipes.default_recipe import DefaultV1Recipe
 from rasa.engine.storage.resource import Resource
@@ -31,6 +32,8 @@ _C = 20.0
 _NGRAMS = (2, 5)
 #: A pressed button; it travels as parse data and is never read from a text.
 _NEVER_PREDICTED = "choose"
+
+Numbers = npt.NDArray[np.floating[Any]]
 
 _ARRAYS_FILE = "regressions.npz"
 _VOCABULARY_FILE = "ngrams.json"
@@ -129,12 +132,13 @@ class HybridIntentClassifier(IntentClassifier, GraphComponent):  # type: ignore[
             message.set("intent_ranking", ranking, add_to_output=True)
         return messages
 
-    def _probabilities(self, message: Message) -> np.ndarray:
+    def _probabilities(self, message: Message) -> Numbers:
         weights, intercepts = self._letters
         letters = _softmax((self._ngrams.transform([message.get(TEXT)]) @ weights)[0] + intercepts)
         weights, intercepts = self._meaning
         meaning = _softmax((_embedding(message) - self._centre) @ weights + intercepts)
-        return (letters + meaning) / 2
+        mean: Numbers = (letters + meaning) / 2
+        return mean
 
     def _persist(self) -> None:
         ngrams = sorted(self._ngrams.vocabulary_, key=self._ngrams.vocabulary_.__getitem__)
@@ -156,7 +160,7 @@ def _new_vectorizer() -> TfidfVectorizer:
     return TfidfVectorizer(analyzer="char_wb", ngram_range=_NGRAMS, lowercase=True)
 
 
-def _fitted(features: Any, intents: list[str]) -> tuple[list[str], tuple[np.ndarray, np.ndarray]]:
+def _fitted(features: Any, intents: list[str]) -> tuple[list[str], tuple[Numbers, Numbers]]:
     regression = LogisticRegression(C=_C, multi_class="multinomial", solver="lbfgs", max_iter=1000)
     regression.fit(features, intents)
     weights, intercepts = regression.coef_.T, regression.intercept_
@@ -169,13 +173,13 @@ def _fitted(features: Any, intents: list[str]) -> tuple[list[str], tuple[np.ndar
     )
 
 
-def _embedding(message: Message) -> np.ndarray:
+def _embedding(message: Message) -> Numbers:
     _, sentence = message.get_dense_features(TEXT)
     if sentence is None:
         raise RasaException("A message has no embedding; SentenceEmbedder must stand before the classifier.")
     return np.asarray(sentence.features[0])
 
 
-def _softmax(scores: np.ndarray) -> np.ndarray:
+def _softmax(scores: Numbers) -> Numbers:
     powers = np.exp(scores.astype(np.float64) - scores.max())
     return np.asarray(powers / powers.sum())

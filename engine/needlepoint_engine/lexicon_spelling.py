@@ -11,7 +11,7 @@ from pathlib import Path
 
 import srsly
 from spacy.language import Language
-from spacy.matcher.levenshtein import levenshtein
+from spacy.matcher.levenshtein import levenshtein  # type: ignore[import-not-found]
 from spacy.tokens import Doc
 
 FACTORY = "needlepoint_spelling"

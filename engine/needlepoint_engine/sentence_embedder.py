@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from rasa.engine.graph import ExecutionContext, GraphComponent
 from rasa.engine.recipes.default_recipe import DefaultV1Recipe
 from rasa.engine.storage.resource import Resource
@@ -14,6 +15,7 @@ from rasa.shared.exceptions import RasaException
 from rasa.shared.nlu.constants import TEXT
 from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
+
 from sentence_encoder import SentenceEncoder, to_base64
 
 _DIGEST_FILE = "encoder.sha256"
@@ -107,8 +109,8 @@ class SentenceEmbedder(DenseFeaturizer, GraphComponent):  # type: ignore[misc]
             message.set("embedding", to_base64(vector), add_to_output=True)
         return messages
 
-    def _encode(self, texts: list[str]) -> np.ndarray:
+    def _encode(self, texts: list[str]) -> npt.NDArray[np.float32]:
         return np.asarray(self._encoder.encode(texts), dtype=np.float32)
 
-    def _add(self, message: Message, vector: np.ndarray) -> None:
+    def _add(self, message: Message, vector: npt.NDArray[np.float32]) -> None:
         self.add_features_to_message(sequence=None, sentence=vector[np.newaxis, :], attribute=TEXT, message=message)

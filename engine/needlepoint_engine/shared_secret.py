@@ -9,7 +9,7 @@ VARIABLE = "NEEDLEPOINT_ENGINE_SECRET"
 LENGTH = 32
 
 
-class NoSecret(ValueError):
+class SecretError(ValueError):
     """The secret is missing or too short; the message says what to do."""
 
 
@@ -17,11 +17,11 @@ def shared_secret(environment: Mapping[str, str]) -> str:
     """The secret from the environment.
 
     Raises:
-        NoSecret: when it is missing or too short to be one.
+        SecretError: when it is missing or too short to be one.
     """
     secret = environment.get(VARIABLE, "")
     if len(secret) < LENGTH:
-        raise NoSecret(
+        raise SecretError(
             f"{VARIABLE} is {'too short' if secret else 'not set'}: give app and engine the same random text of at "
             f"least {LENGTH} characters in it."
         )

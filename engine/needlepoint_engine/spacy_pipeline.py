@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import spacy
+import spacy.about
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 from spacy.language import Language
 
@@ -44,15 +46,15 @@ def read_lexicon(path: Path) -> Lexicon:
         LexiconError: when the file is no lexicon, or gives one phrase two meanings within an entity.
     """
     try:
-        content = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
+        content: Any = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, YAMLError) as problem:
         raise LexiconError(f"{path}: cannot be read: {problem}") from problem
-    if not isinstance(content, dict) or not content:
+    if not isinstance(content, CommentedMap) or not content:
         raise LexiconError(f"{path}: must be a mapping of entity -> value -> list of phrases")
     lexicon: Lexicon = {}
     for entity, values in content.items():
         line = content.lc.key(entity)[0] + 1
-        if not isinstance(values, dict):
+        if not isinstance(values, CommentedMap):
             raise LexiconError(f"{path}:{line}: {entity} must be a mapping of value -> list of phrases")
         meanings: dict[str, str] = {}
         for value, phrases in values.items():
@@ -87,7 +89,7 @@ def build(lexicon: Lexicon) -> Language:
 def pipeline_digest(nlp: Language) -> str:
     """SHA-256 of everything the pipeline knows, to tell whether a model was trained with it."""
     ruler: Any = nlp.get_pipe(RULER)
-    content = json.dumps([spacy.__version__, nlp.pipe_names, ruler.patterns], sort_keys=True)
+    content = json.dumps([spacy.about.__version__, nlp.pipe_names, ruler.patterns], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 

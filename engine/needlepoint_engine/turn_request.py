@@ -23,7 +23,7 @@ DEADLINE_SECONDS = 30.0
 _FIELDS = {"conversation", "message_id", "text", "choice", "events", "metadata", "action_url", "deadline"}
 
 
-class BadRequest(ValueError):
+class BadRequestError(ValueError):
     """The request cannot be answered; the message names the field and what is expected there."""
 
 
@@ -49,28 +49,28 @@ def read_turn_request(body: object) -> TurnRequest:
     """Checks the decoded JSON of a request.
 
     Raises:
-        BadRequest: naming the field and the mend, never quoting what the person wrote.
+        BadRequestError: naming the field and the mend, never quoting what the person wrote.
     """
     if not isinstance(body, dict):
-        raise BadRequest("the body must be a JSON object")
+        raise BadRequestError("the body must be a JSON object")
     unknown = sorted(set(body) - _FIELDS)
     if unknown:
-        raise BadRequest(f"unknown field {unknown[0][:40]!r}; known are {', '.join(sorted(_FIELDS))}")
+        raise BadRequestError(f"unknown field {unknown[0][:40]!r}; known are {', '.join(sorted(_FIELDS))}")
     choice = _choice(body.get("choice"))
     text = body.get("text")
     if text is None:
         text = ""
     if not isinstance(text, str) or len(text) > TEXT_LENGTH or not _is_unicode(text):
-        raise BadRequest(f"text must be null or a text of at most {TEXT_LENGTH} characters")
+        raise BadRequestError(f"text must be null or a text of at most {TEXT_LENGTH} characters")
     if choice is None and not text.strip():
-        raise BadRequest("either text or choice must say something")
+        raise BadRequestError("either text or choice must say something")
     metadata = body.get("metadata")
     if metadata is not None and not isinstance(metadata, dict):
-        raise BadRequest("metadata must be null or an object")
+        raise BadRequestError("metadata must be null or an object")
     try:
         action_url = checked_action_url(body.get("action_url"))
     except ValueError as problem:
-        raise BadRequest(str(problem)) from problem
+        raise BadRequestError(str(problem)) from problem
     return TurnRequest(
         conversation=_identifier(body, "conversation"),
         message_id=_identifier(body, "message_id"),
@@ -86,7 +86,7 @@ def read_turn_request(body: object) -> TurnRequest:
 def _identifier(holder: Mapping[str, Any], field: str, shown_as: str | None = None) -> str:
     value = holder.get(field)
     if not isinstance(value, str) or not 1 <= len(value) <= ID_LENGTH or not _is_unicode(value):
-        raise BadRequest(f"{shown_as or field} must be a text of 1 to {ID_LENGTH} characters")
+        raise BadRequestError(f"{shown_as or field} must be a text of 1 to {ID_LENGTH} characters")
     return value
 
 
@@ -94,30 +94,30 @@ def _choice(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, dict) or set(value) != {"entry_id"}:
-        raise BadRequest('choice must be null or an object {"entry_id": ...}')
+        raise BadRequestError('choice must be null or an object {"entry_id": ...}')
     return _identifier(value, "entry_id", "choice.entry_id")
 
 
 def _deadline(value: object) -> float:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not 0 < value <= DEADLINE_SECONDS:  # type: ignore[operator,arg-type]
-        raise BadRequest(f"deadline must be a number of seconds above 0 and at most {DEADLINE_SECONDS:g}")
+        raise BadRequestError(f"deadline must be a number of seconds above 0 and at most {DEADLINE_SECONDS:g}")
     return float(value)  # type: ignore[arg-type]
 
 
 def _events(value: object) -> list[Event]:
     if not isinstance(value, list) or len(value) > EVENTS:
-        raise BadRequest(f"events must be a list of at most {EVENTS} Rasa events")
+        raise BadRequestError(f"events must be a list of at most {EVENTS} Rasa events")
     events = []
     for place, described in enumerate(value):
         # Rasa's readers raise whatever their fields happen to lead to; a wrong event is the caller's mistake each time.
         try:
             event = Event.from_parameters(described)
         except Exception as problem:
-            raise BadRequest(f"events[{place}] is not a Rasa event: {type(problem).__name__}") from problem
+            raise BadRequestError(f"events[{place}] is not a Rasa event: {type(problem).__name__}") from problem
         # Rasa accepts a slot without a name here, and stumbles over it in the middle of the turn.
         if event is None or (isinstance(event, SlotSet) and not isinstance(event.key, str)):
-            raise BadRequest(f"events[{place}] is not a Rasa event")
+            raise BadRequestError(f"events[{place}] is not a Rasa event")
         events.append(event)
     return events
 

@@ -1,4 +1,4 @@
-"""A small project of its own, a really trained model of it, a running engine, and an app that can be told what to do."""
+"""A small project with a really trained model, a running engine, and an app that can be told what to do."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from conftest import SECRET, App, replies, start_engine
 from needlepoint_engine.connector import TurnInput
-from needlepoint_engine.shared_secret import NoSecret, shared_secret
+from needlepoint_engine.shared_secret import SecretError, shared_secret
 from rasa.shared.exceptions import RasaException
 
 
@@ -81,7 +81,7 @@ def test_the_connector_does_not_start_with_telemetry_on(monkeypatch: pytest.Monk
 
 def test_a_secret_of_32_characters_is_long_enough() -> None:
     assert shared_secret({"NEEDLEPOINT_ENGINE_SECRET": "x" * 32}) == "x" * 32
-    with pytest.raises(NoSecret):
+    with pytest.raises(SecretError):
         shared_secret({"NEEDLEPOINT_ENGINE_SECRET": "x" * 31})
 
 

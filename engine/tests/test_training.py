@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
+from needlepoint_engine.action_call import CallingAppEndpoint
 from needlepoint_engine.importer import FaqWordingsImporter, faq_examples
 from needlepoint_engine.intent_classifier import HybridIntentClassifier
 from needlepoint_engine.sentence_embedder import SentenceEmbedder
+from needlepoint_engine.turn_processor import TurnProcessor
+from rasa.core.agent import Agent
+from rasa.core.channels.channel import UserMessage
 from rasa.engine.graph import ExecutionContext, GraphSchema
 from rasa.engine.storage.local_model_storage import LocalModelStorage
 from rasa.engine.storage.resource import Resource
@@ -91,6 +96,20 @@ def test_a_model_of_another_encoder_is_refused(storage: LocalModelStorage) -> No
         (folder / "encoder.sha256").write_text("0" * 64)
     with pytest.raises(RasaException, match="Train the model again"):
         SentenceEmbedder.load({"alias": None}, storage, Resource("embedder"), CONTEXT)
+
+
+def test_reading_messages_leaves_no_words_behind(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    loaded = Agent.load("var/models/needlepoint.tar.gz").processor
+    processor = TurnProcessor.taking_over(loaded, CallingAppEndpoint("secret"))
+    (words,) = processor._spacy_pipelines
+    asyncio.run(processor.parse_message(UserMessage("makeup?")))
+    known = len(words.vocab.strings)
+    for name in ("Zubaidah", "Przemysław", "Nguyễn"):
+        parsed = asyncio.run(processor.parse_message(UserMessage(f"I am {name}, makeup?")))
+        assert [found["value"] for found in parsed["entities"]] == ["makeup"]
+    assert "Zubaidah" not in words.vocab.strings
+    assert len(words.vocab.strings) == known
 
 
 def test_the_wordings_of_the_answers_join_the_examples() -> None:

@@ -143,20 +143,17 @@ def _read(rules: SafetyRules, text: str, said_before: set[str]) -> _Reading:
     clauses = split_clauses(words, rules.cue_words)
     clause_ends = [clause.end for clause in clauses for _ in range(clause.start, clause.end)]
     symptoms = _cues_apart(rules, find_mentions(rules.tree, words, clause_ends), clauses, words)
-    marks = excuses(words, clauses, symptoms, rules.cue_words)
+    marks = excuses(words, clauses, symptoms, rules.parts_of_body, rules.cue_words)
     reading = _Reading({}, set(), said_before | {mention.name for mention in symptoms})
     by_clause = _by_clause(symptoms, clauses)
     for number, mentions in enumerate(by_clause):
-        place = _Place(mentions, marks, words)
-        place.apply(rules, reading)
+        _Place(rules, mentions, marks, words).apply(reading)
         if number and clauses[number].refers_back:
-            _Place(by_clause[number - 1] + mentions, marks, words).apply(rules, reading)
+            _Place(rules, by_clause[number - 1] + mentions, marks, words).apply(reading)
     return reading
 
 
-def _cues_apart(
-    rules: SafetyRules, mentions: list[Mention], clauses: list[Clause], words: Words
-) -> list[Mention]:
+def _cues_apart(rules: SafetyRules, mentions: list[Mention], clauses: list[Clause], words: Words) -> list[Mention]:
     """The mentions of symptoms without the hidden ones; the cues go to their clauses, without those that are part of
     a longer phrase ("cannot breathe" negates nothing, "not sure" neither)."""
     symptoms = [mention for mention in mentions if not mention.name.startswith(CUE)]
@@ -171,7 +168,11 @@ def _cues_apart(
                 hidden.update(m for m in by_start[at] if m.name in names and m.end <= hider.end and m != hider)
         symptoms = [mention for mention in symptoms if mention not in hidden]
     spoken_for = {
-        at for mention in symptoms if mention.end - mention.start > 1 for at in range(mention.start, mention.end)
+        at
+        for mention in symptoms
+        if mention.end - mention.start > 1
+        for at in range(mention.start, mention.end)
+        if at not in mention.skipped
     }
     taken: dict[str, set[int]] = {"negation": set(spoken_for), "resolved": spoken_for, "hypothetical": set()}
     for mention in mentions:
@@ -179,12 +180,15 @@ def _cues_apart(
             if mention.name == f"{CUE}not_{kind}":
                 taken[kind].update(range(mention.start, mention.end))
     clause_of = [number for number, clause in enumerate(clauses) for _ in range(clause.start, clause.end)]
+    denied: set[int] = set()
     for mention in mentions:
         if mention.name.startswith(CUE):
             name = mention.name.removeprefix(CUE)
             if not taken.get(name, set()).issuperset(range(mention.start, mention.end)):
                 clauses[clause_of[mention.start]].cues.setdefault(name, []).append(mention)
-    return symptoms
+                if name == "negation":
+                    denied.add(mention.start)
+    return [mention for mention in symptoms if denied.isdisjoint(mention.skipped)]
 
 
 def _by_clause(mentions: list[Mention], clauses: list[Clause]) -> list[list[Mention]]:
@@ -198,7 +202,8 @@ def _by_clause(mentions: list[Mention], clauses: list[Clause]) -> list[list[Ment
 class _Place:
     """The mentions of one clause, ready to be asked what stands near what."""
 
-    def __init__(self, mentions: list[Mention], marks: list[int], words: Words) -> None:
+    def __init__(self, rules: SafetyRules, mentions: list[Mention], marks: list[int], words: Words) -> None:
+        self._rules = rules
         self._marks = marks
         self._words = words
         self._by_name: dict[str, list[Mention]] = {}
@@ -206,13 +211,13 @@ class _Place:
             self._by_name.setdefault(mention.name, []).append(mention)
         self._counting: dict[tuple[str, int], list[Mention]] = {}
 
-    def apply(self, rules: SafetyRules, reading: _Reading) -> None:
+    def apply(self, reading: _Reading) -> None:
         """Put into the reading what the patterns find here."""
         for name in self._by_name:
-            for pattern in rules.patterns.get(name, ()):
+            for pattern in self._rules.patterns.get(name, ()):
                 if not all(other in self._by_name for other in pattern.others):
                     continue
-                matched = self._match(rules, pattern)
+                matched = self._match(pattern)
                 if matched and pattern.unless_said.isdisjoint(reading.said):
                     spans = {self._span(mention) for mention in matched}
                     made = reading.found.setdefault(pattern.finding, _Found())
@@ -220,11 +225,11 @@ class _Place:
                 elif not matched and self._taken_back(pattern):
                     reading.taken_back.add(pattern.finding)
 
-    def _match(self, rules: SafetyRules, pattern: Pattern) -> list[Mention]:
+    def _match(self, pattern: Pattern) -> list[Mention]:
         """All mentions that take part in a match of the pattern, in no order."""
         matched: list[Mention] = []
         for head in self._that_count(pattern.head, pattern.excused):
-            if pattern.unless_near and self._undone(head, pattern.unless_near, rules):
+            if pattern.unless_near and self._undone(head, pattern.unless_near):
                 continue
             parts = [self._nearest(head, other, pattern.excused) for other in pattern.others]
             if None not in parts:
@@ -235,7 +240,10 @@ class _Place:
         """The mentions of that name which no excuse in `excused` holds for."""
         key = (name, excused)
         if key not in self._counting:
-            self._counting[key] = [m for m in self._by_name.get(name, ()) if not self._marks[m.start] & excused]
+            mentions = self._by_name.get(name, [])
+            if name not in self._rules.parts_of_body:
+                mentions = [mention for mention in mentions if not self._marks[mention.start] & excused]
+            self._counting[key] = mentions
         return self._counting[key]
 
     def _nearest(self, head: Mention, name: str, excused: int) -> Mention | None:
@@ -247,7 +255,7 @@ class _Place:
                 return other
         return None
 
-    def _undone(self, head: Mention, names: frozenset[str], rules: SafetyRules) -> bool:
+    def _undone(self, head: Mention, names: frozenset[str]) -> bool:
         """Whether a mention of one of the names stands right before the head, or right behind without an "and"."""
         for name in names:
             mentions = self._by_name.get(name, [])
@@ -255,7 +263,7 @@ class _Place:
             while at < len(mentions) and mentions[at].start <= head.end + _NEAR_BEHIND:
                 mention = mentions[at]
                 between = self._words.plain[head.end : mention.start]
-                if mention.start <= head.start or rules.cue_words.joiner.isdisjoint(between):
+                if mention.start <= head.start or self._rules.cue_words.joiner.isdisjoint(between):
                     return True
                 at += 1
         return False

@@ -90,24 +90,30 @@ def split_clauses(words: Words, cues: CueWords) -> list[Clause]:
 def _one_more_thing(at: int, words: Words, cues: CueWords) -> bool:
     """Whether "my lips" at the word `at` is only one more thing in a row, and not a new statement."""
     for place in range(at, min(at + _ROW_ITEM_WORDS + 1, len(words.plain))):
-        if place > at and (words.pauses[place] or words.plain[place] in cues.joiner or words.plain[place] in cues.contrast):
+        if place > at and (
+            words.pauses[place] or words.plain[place] in cues.joiner or words.plain[place] in cues.contrast
+        ):
             return True
     return at + _ROW_ITEM_WORDS >= len(words.plain)
 
 
-def excuses(words: Words, clauses: list[Clause], symptoms: Iterable[Mention], cues: CueWords) -> list[int]:
+def excuses(
+    words: Words, clauses: list[Clause], symptoms: Iterable[Mention], parts_of_body: frozenset[str], cues: CueWords
+) -> list[int]:
     """For each word the bits of :data:`EXCUSES` that hold for a symptom beginning there.
 
-    `clauses` carry their cues already, those inside a longer phrase taken out.
+    `clauses` carry their cues already, those inside a longer phrase taken out. `symptoms` are all mentions, those of
+    `parts_of_body` too.
     """
     marks = [0] * len(words.plain)
     symptom_end = [0] * len(words.plain)
+    body = {mention.start for mention in symptoms if mention.name in parts_of_body}
     for mention in symptoms:
         if not all(word in cues.filler for word in words.plain[mention.start : mention.end]):
             symptom_end[mention.start] = max(symptom_end[mention.start], mention.end)
     for clause in clauses:
         for cue in clause.cue("negation"):
-            _negate(cue.end, clause.end, words, symptom_end, cues, marks)
+            _negate(cue.end, clause.end, words, symptom_end, body, cues, marks)
     _mark_hypothetical(clauses, words, cues, marks)
     _mark_past(clauses, words, symptom_end, cues, marks)
     _mark_resolved(clauses, words, symptom_end, cues, marks)
@@ -129,8 +135,11 @@ def _open(markers: list[Mention], covering: list[Mention]) -> list[Mention]:
     return [marker for marker in markers if not covered.issuperset(range(marker.start, marker.end))]
 
 
-def _negate(at: int, end: int, words: Words, symptom_end: list[int], cues: CueWords, marks: list[int]) -> None:
-    """Mark the first symptom after a negation, and those joined to it by "or" or in a list that ends with "or"."""
+def _negate(
+    at: int, end: int, words: Words, symptom_end: list[int], body: set[int], cues: CueWords, marks: list[int]
+) -> None:
+    """Mark the first symptom after a negation ("no lip swelling": the swelling, not only the lip), and those joined
+    to it by "or" or in a list that ends with "or"."""
     plain, pauses = words.plain, words.pauses
     reach = at + _NEGATION_REACH
     while at < min(end, reach):
@@ -139,6 +148,8 @@ def _negate(at: int, end: int, words: Words, symptom_end: list[int], cues: CueWo
         if pauses[at] >= COMMA and not _list_goes_on(at, end, words, cues):
             return
         if stop := symptom_end[at]:
+            if at in body and stop < end and words.pauses[stop] == 0 and symptom_end[stop]:
+                stop = symptom_end[stop]
             _mark(marks, at, min(stop, end), _NEGATED)
             compound = stop
             while compound < end and pauses[compound] == 0 and symptom_end[compound]:
@@ -152,10 +163,11 @@ def _negate(at: int, end: int, words: Words, symptom_end: list[int], cues: CueWo
             return
         elif plain[at] in cues.filler or plain[at] in cues.alternative:
             at += 1
-        elif at + 1 < end and (plain[at + 1] in cues.alternative or pauses[at + 1] == COMMA):
-            at += 1
         else:
-            return
+            # A word no rule knows may be one thing in a list ("no itching or pus"), else it ends the reach.
+            at += 1
+            if at == end or not (plain[at] in cues.alternative or pauses[at] == COMMA):
+                return
 
 
 def _list_goes_on(at: int, end: int, words: Words, cues: CueWords) -> bool:
@@ -165,7 +177,11 @@ def _list_goes_on(at: int, end: int, words: Words, cues: CueWords) -> bool:
         if words.plain[place] in cues.alternative:
             return True
         since_comma = 1 if words.pauses[place] == COMMA else since_comma + 1
-        if since_comma > _LIST_ITEM_WORDS or words.plain[place] in cues.subject or words.plain[place] in cues.new_statement:
+        if (
+            since_comma > _LIST_ITEM_WORDS
+            or words.plain[place] in cues.subject
+            or words.plain[place] in cues.new_statement
+        ):
             return False
     return False
 
@@ -207,9 +223,7 @@ def _question_end(start: int, end: int, words: Words, cues: CueWords) -> int:
     return end
 
 
-def _mark_past(
-    clauses: list[Clause], words: Words, symptom_end: list[int], cues: CueWords, marks: list[int]
-) -> None:
+def _mark_past(clauses: list[Clause], words: Words, symptom_end: list[int], cues: CueWords, marks: list[int]) -> None:
     """Symptoms told in the past tense in a clause that says "years ago", or later in the same sentence."""
     carried = False
     for clause in clauses:
@@ -229,9 +243,7 @@ def _unless_told(cue: Mention, words: Words, cues: CueWords) -> range:
     return range(0) if any(words.plain[at] in cues.past_told for at in place) else place
 
 
-def _told(
-    at: int, clause_start: int, words: Words, symptom_end: int, said_when: set[int], cues: CueWords
-) -> bool:
+def _told(at: int, clause_start: int, words: Words, symptom_end: int, said_when: set[int], cues: CueWords) -> bool:
     """Whether the symptom at `at` is in the past tense, or a verb in the past tense shortly before it speaks of it
     ("i had swollen lips"; not "i had it done years ago, lips swollen", where the time stands between)."""
     if any(words.plain[place] in cues.past_told for place in range(at, symptom_end)):
@@ -260,6 +272,5 @@ def _mark_resolved(
                 at -= 1
             if at in ends_at and ends_at[at] >= clause.start:
                 _mark(marks, ends_at[at], at, _PAST)
-            elif at <= clause.start + 2 and clause.refers_back and number:
-                if not any(symptom_end[clause.start : cue.start]):
-                    _mark(marks, clauses[number - 1].start, clauses[number - 1].end, _PAST)
+            elif at <= clause.start + 2 and clause.refers_back and number and not any(symptom_end[clause.start : at]):
+                _mark(marks, clauses[number - 1].start, clauses[number - 1].end, _PAST)

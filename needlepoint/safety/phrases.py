@@ -24,11 +24,12 @@ _MOST_EXPANSIONS = 20_000
 
 
 class Mention(NamedTuple):
-    """The words `start` to `end` (exclusive) of a text say `name`."""
+    """The words `start` to `end` (exclusive) of a text say `name`; `skipped` are those of them that stand in a gap."""
 
     start: int
     end: int
     name: str
+    skipped: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -121,26 +122,38 @@ def find_mentions(root: Node, words: Words, clause_ends: list[int]) -> list[Ment
 
     Words in a row may run over a comma or an "and", never over a break; a gap never leaves its clause.
     """
-    forms, pauses = words.forms, words.pauses
-    count = len(forms)
     found: set[Mention] = set()
-    for start in range(count):
-        if not forms[start]:
-            continue
-        open_ends = [(node, start + 1) for form in forms[start] if (node := root.after.get(form)) is not None]
+    for start, forms in enumerate(words.forms):
+        open_ends = [_OpenEnd(node, start + 1, ()) for form in forms if (node := root.after.get(form)) is not None]
         while open_ends:
-            node, at = open_ends.pop()
+            node, at, skipped = end = open_ends.pop()
             for name in node.names:
-                found.add(Mention(start, at, name))
+                found.add(Mention(start, at, name, skipped))
             if node.names_at_clause_end and at == clause_ends[at - 1]:
                 for name in node.names_at_clause_end:
-                    found.add(Mention(start, at, name))
-            if node.after and at < count and pauses[at] < BREAK:
-                open_ends += [(next_, at + 1) for form in forms[at] if (next_ := node.after.get(form)) is not None]
-            if node.after_gap is not None:
-                following = node.after_gap
-                for skipped_to in range(at, min(clause_ends[at - 1], at + GAP_WORDS + 1)):
-                    for form in forms[skipped_to]:
-                        if (next_ := following.after.get(form)) is not None:
-                            open_ends.append((next_, skipped_to + 1))
+                    found.add(Mention(start, at, name, skipped))
+            if node.after or node.after_gap is not None:
+                open_ends += _continued(end, words, clause_ends)
     return sorted(found)
+
+
+class _OpenEnd(NamedTuple):
+    """A phrase read as far as `node`; the next word of the text is `at`."""
+
+    node: Node
+    at: int
+    skipped: tuple[int, ...]
+
+
+def _continued(end: _OpenEnd, words: Words, clause_ends: list[int]) -> Iterator[_OpenEnd]:
+    """The ways to read one word more."""
+    node, at, skipped = end
+    if node.after and at < len(words.forms) and words.pauses[at] < BREAK:
+        for form in words.forms[at]:
+            if (following := node.after.get(form)) is not None:
+                yield _OpenEnd(following, at + 1, skipped)
+    if node.after_gap is not None:
+        for place in range(at, min(clause_ends[at - 1], at + GAP_WORDS + 1)):
+            for form in words.forms[place]:
+                if (following := node.after_gap.after.get(form)) is not None:
+                    yield _OpenEnd(following, place + 1, skipped + tuple(range(at, place)))

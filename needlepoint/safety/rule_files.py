@@ -46,12 +46,14 @@ class Phrases(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Ways to say one thing, in English and in Malay.
 
     A phrase is words in a row; `(a|b c)` is one or the other, `...` up to five other words of the same clause,
-    `{name}` any phrase of that entry, and `<end>` the end of the clause. A mention that lies inside one of these phrases does not
-    count for the entries named in `hides` ("eye cream" hides `eye`).
+    `{name}` any phrase of that entry, and `<end>` the end of the clause. A mention that lies inside one of these
+    phrases does not count for the entries named in `hides` ("eye cream" hides `eye`). A `part_of_body` is no symptom,
+    so that nothing excuses it: in "is it safe near the eye? it hurts" the eye counts.
     """
 
     en: list[str] = []
     ms: list[str] = []
+    part_of_body: bool = False
     hides: list[str] = []
 
 
@@ -211,7 +213,7 @@ def _read(path: Path, content: bytes, kind: type[T]) -> tuple[File, T]:
     file = File(path, lines)
     data = _plain(file, node, "$")
     try:
-        return file, msgspec.convert(data, kind)
+        return file, msgspec.convert(data, kind, strict=False)  # every scalar is text, `true` too
     except msgspec.ValidationError as error:
         problem, _, where = str(error).partition(" - at `")
         where = where.rstrip("`") or "$"
@@ -244,58 +246,67 @@ def _plain(file: File, node: Any, where: str) -> Any:
 
 def _contradictions(subjects: list[tuple[File, Subject]], cards: Cards) -> Iterator[str]:
     """What is wrong between the files: repeated or unknown names, rules without card or source, unused words."""
-    names = {name for _, subject in subjects for name in subject.words}
-    findings = {rule.finding for _, subject in subjects for rule in subject.rules}
-    findings |= {pair.finding for _, subject in subjects for pair in subject.pairs}
-    used: set[str] = set()
-    ids: set[str] = set()
-    entries: set[str] = set()
+    entries = {name for _, subject in subjects for name in subject.words}
+    rules = [rule for _, subject in subjects for rule in subject.rules]
+    findings = {rule.finding for rule in rules} | {pair.finding for _, subject in subjects for pair in subject.pairs}
+    used = {name for rule in rules for name in _entries_of(rule)}
+    seen: set[str] = set()
     for file, subject in subjects:
         for name, phrases in subject.words.items():
-            if name in entries:
-                yield file.problem(f"$.words.{name}", f"`{name}` is in another file too; rename or remove one")
-            entries.add(name)
-            used |= {found for phrase in phrases.en + phrases.ms for found in re.findall(r"\{(\w+)\}", phrase)}
-            if phrases.hides:
-                used.add(name)
-            for at, hidden in enumerate(phrases.hides):
-                if hidden not in names:
-                    yield file.problem(f"$.words.{name}.hides[{at}]", f"no entry of words is called `{hidden}`; mend the name")
-        for kind, items in (("rules", subject.rules), ("pairs", subject.pairs)):
-            for at, item in enumerate(items):
-                where = f"$.{kind}[{at}]"
-                if item.id in ids:
-                    yield file.problem(f"{where}.id", f"the id `{item.id}` is used twice; rename one")
-                ids.add(item.id)
-                yield from _unfit(file, where, item, cards)
-                known = names if isinstance(item, Rule) else findings
-                patterns = item.patterns if isinstance(item, Rule) else item.of
-                field = "patterns" if isinstance(item, Rule) else "of"
-                if not patterns:
-                    yield file.problem(f"{where}.{field}", f"`{item.id}` has no {field}; write at least one")
-                for number, pattern in enumerate(patterns):
-                    parts = pattern_parts(pattern)
-                    used.update(parts)
-                    for part in parts:
-                        if part not in known:
-                            called = "entry of words" if isinstance(item, Rule) else "finding"
-                            place = f"{where}.{field}[{number}]"
-                            yield file.problem(place, f"no {called} is called `{part}`; mend the name")
-                if isinstance(item, Rule):
-                    for field in ("unless_near", "unless_said"):
-                        for number, name in enumerate(getattr(item, field)):
-                            used.add(name)
-                            if name not in names:
-                                place = f"{where}.{field}[{number}]"
-                                yield file.problem(place, f"no entry of words is called `{name}`; mend the name")
+            where = f"$.words.{name}"
+            if name in seen:
+                yield file.problem(where, f"`{name}` is in another file too; rename or remove one")
+            seen.add(name)
+            used.update(found for phrase in phrases.en + phrases.ms for found in re.findall(r"\{(\w+)\}", phrase))
+            yield from _unknown(file, f"{where}.hides", phrases.hides, entries, "entry of words")
+        for at, rule in enumerate(subject.rules):
+            where = f"$.rules[{at}]"
+            yield from _unfit(file, where, rule, rule.patterns, "patterns", cards)
+            yield from _unknown(file, f"{where}.patterns", rule.patterns, entries, "entry of words")
+            yield from _unknown(file, f"{where}.unless_near", rule.unless_near, entries, "entry of words")
+            yield from _unknown(file, f"{where}.unless_said", rule.unless_said, entries, "entry of words")
+        for at, pair in enumerate(subject.pairs):
+            where = f"$.pairs[{at}]"
+            yield from _unfit(file, where, pair, pair.of, "of", cards)
+            yield from _unknown(file, f"{where}.of", pair.of, findings, "finding")
     for file, subject in subjects:
-        for name in subject.words:
-            if name not in used:
+        for name, phrases in subject.words.items():
+            if name not in used and not phrases.hides:
                 yield file.problem(f"$.words.{name}", f"no rule uses `{name}`; use it or remove it")
+    yield from _repeated_ids(subjects)
 
 
-def _unfit(file: File, where: str, item: Rule | Pair, cards: Cards) -> Iterator[str]:
-    """What is wrong with one rule by itself."""
+def _entries_of(rule: Rule) -> Iterator[str]:
+    """The names of all entries of words that a rule uses."""
+    for pattern in rule.patterns:
+        yield from pattern_parts(pattern)
+    yield from rule.unless_near
+    yield from rule.unless_said
+
+
+def _unknown(file: File, where: str, patterns: list[str], known: set[str], kind: str) -> Iterator[str]:
+    """The names in patterns that nothing is called."""
+    for at, pattern in enumerate(patterns):
+        for name in pattern_parts(pattern):
+            if name not in known:
+                yield file.problem(f"{where}[{at}]", f"no {kind} is called `{name}`; mend the name")
+
+
+def _repeated_ids(subjects: list[tuple[File, Subject]]) -> Iterator[str]:
+    ids: set[str] = set()
+    for file, subject in subjects:
+        places = [(f"$.rules[{at}].id", rule.id) for at, rule in enumerate(subject.rules)]
+        places += [(f"$.pairs[{at}].id", pair.id) for at, pair in enumerate(subject.pairs)]
+        for where, name in places:
+            if name in ids:
+                yield file.problem(where, f"the id `{name}` is used twice; rename one")
+            ids.add(name)
+
+
+def _unfit(file: File, where: str, item: Rule | Pair, patterns: list[str], field: str, cards: Cards) -> Iterator[str]:
+    """What is wrong with one rule or pair by itself."""
+    if not patterns:
+        yield file.problem(f"{where}.{field}", f"`{item.id}` has no {field}; write at least one")
     if item.card is None and item.level in ("same_day", "emergency_now"):
         yield file.problem(where, f"`{item.id}` is {item.level} and has no card; name an urgent FAQ entry")
     if item.card is not None and item.card not in cards.most_urgent_first:

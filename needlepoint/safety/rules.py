@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from needlepoint.safety.rule_files import (
     Cues,
     Level,
     Phrases,
+    Rule,
     RuleFileError,
     RuleFiles,
     pattern_parts,
@@ -70,6 +71,7 @@ class SafetyRules:
     vocabulary: Vocabulary
     cue_words: CueWords
     hides: Mapping[str, frozenset[str]]
+    parts_of_body: frozenset[str]
 
     @classmethod
     def load(cls, folder: Path) -> SafetyRules:
@@ -81,59 +83,85 @@ class SafetyRules:
 
 
 def prepare(files: RuleFiles) -> SafetyRules:
-    """Plant all phrases and cues in one tree, and sort the patterns by their first part."""
-    entries: dict[str, Phrases] = {name: entry for _, subject in files.subjects for name, entry in subject.words.items()}
+    """Plant all phrases and cues in one tree, and sort the patterns by their first part.
+
+    Raises :class:`RuleFileError` for phrases that cannot be read.
+    """
+    entries = {name: entry for _, subject in files.subjects for name, entry in subject.words.items()}
     tree = Node()
-    problems: list[str] = []
     words: set[str] = set()
+    problems = [*_plant_words(tree, words, files, entries), *_plant_cues(tree, words, files)]
+    problems += _unfit_key_words(files, words)
+    if problems:
+        raise RuleFileError(problems)
+    patterns: dict[str, list[Pattern]] = {}
+    for _, subject in files.subjects:
+        for rule in subject.rules:
+            for pattern in _patterns(rule):
+                patterns.setdefault(pattern.head, []).append(pattern)
+    context = files.context
+    return SafetyRules(
+        version=files.version,
+        cards=tuple(files.cards.most_urgent_first),
+        patterns={head: tuple(made) for head, made in patterns.items()},
+        pairs=tuple(
+            FindingPair(pair.id, pair.finding, pair.level, pair.card, frozenset(pattern_parts(of)))
+            for _, subject in files.subjects
+            for pair in subject.pairs
+            for of in pair.of
+        ),
+        tree=tree,
+        vocabulary=Vocabulary(words, map(fold, context.key_words), map(fold, context.real_words)),
+        cue_words=_single_words(context.cues),
+        hides={name: frozenset(entry.hides) for name, entry in entries.items() if entry.hides},
+        parts_of_body=frozenset(name for name, entry in entries.items() if entry.part_of_body),
+    )
+
+
+def _plant_words(tree: Node, words: set[str], files: RuleFiles, entries: Mapping[str, Phrases]) -> Iterator[str]:
+    """Plant every entry of words, collect its words, and tell what cannot be read."""
     for file, subject in files.subjects:
         for name, entry in subject.words.items():
             ways, wrong = expand(file, f"$.words.{name}", entry, entries)
-            problems += wrong
             plant(tree, name, ways)
             words |= {word for way in ways for word in way}
+            yield from wrong
+
+
+def _plant_cues(tree: Node, words: set[str], files: RuleFiles) -> Iterator[str]:
+    """Plant every cue, but for the lists of single words, which cut clauses; tell what cannot be read."""
     for field in msgspec.structs.fields(Cues):
-        cue: Phrases = getattr(files.context.cues, field.name)
         where = f"$.cues.{field.name}"
-        ways, wrong = expand(files.context_file, where, cue, files.context.sets)
-        problems += wrong
+        ways, wrong = expand(files.context_file, where, getattr(files.context.cues, field.name), files.context.sets)
+        yield from wrong
         if field.name not in CueWords.__dataclass_fields__:
             plant(tree, CUE + field.name, ways)
             words |= {word for way in ways for word in way}
         elif long := [" ".join(way) for way in ways if len(way) > 1]:
             problem = f"{long[0]!r} is more than one word; this list takes single words"
-            problems.append(files.context_file.problem(where, problem))
+            yield files.context_file.problem(where, problem)
+
+
+def _unfit_key_words(files: RuleFiles, words: set[str]) -> Iterator[str]:
     for at, word in enumerate(files.context.key_words):
         if len(word) < TYPO_LETTERS or fold(word) not in words:
             problem = f"{word!r} is shorter than {TYPO_LETTERS} letters or in no phrase; remove it"
-            problems.append(files.context_file.problem(f"$.key_words[{at}]", problem))
-    if problems:
-        raise RuleFileError(problems)
-    patterns: dict[str, list[Pattern]] = {}
-    pairs: list[FindingPair] = []
-    for _, subject in files.subjects:
-        for rule in subject.rules:
-            excused = sum(EXCUSES[excuse] for excuse in set(rule.excused_by))
-            for head, *others in map(pattern_parts, rule.patterns):
-                near, said = frozenset(rule.unless_near), frozenset(rule.unless_said)
-                pattern = Pattern(
-                    rule.id, rule.finding, rule.level, rule.card, head, tuple(others), excused, near, said
-                )
-                patterns.setdefault(head, []).append(pattern)
-        for pair in subject.pairs:
-            for of in pair.of:
-                parts = frozenset(pattern_parts(of))
-                pairs.append(FindingPair(pair.id, pair.finding, pair.level, pair.card, parts))
-    return SafetyRules(
-        version=files.version,
-        cards=tuple(files.cards.most_urgent_first),
-        patterns={head: tuple(made) for head, made in patterns.items()},
-        pairs=tuple(pairs),
-        tree=tree,
-        vocabulary=Vocabulary(words, map(fold, files.context.key_words), map(fold, files.context.real_words)),
-        cue_words=_single_words(files.context.cues),
-        hides={name: frozenset(entry.hides) for name, entry in entries.items() if entry.hides},
-    )
+            yield files.context_file.problem(f"$.key_words[{at}]", problem)
+
+
+def _patterns(rule: Rule) -> Iterator[Pattern]:
+    for head, *others in map(pattern_parts, rule.patterns):
+        yield Pattern(
+            rule=rule.id,
+            finding=rule.finding,
+            level=rule.level,
+            card=rule.card,
+            head=head,
+            others=tuple(others),
+            excused=sum(EXCUSES[excuse] for excuse in set(rule.excused_by)),
+            unless_near=frozenset(rule.unless_near),
+            unless_said=frozenset(rule.unless_said),
+        )
 
 
 def _single_words(cues: Cues) -> CueWords:

@@ -1,4 +1,4 @@
-"""A cleaned text as words: where each one stands, what it may mean in spite of its spelling, and the pause before it."""
+"""A cleaned text as words: where each one stands, what it may mean however it is spelled, the pause before it."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_a_person_types_a_question_and_reads_the_answer(instance: Instance, open
     page = open_page(instance.url, width=width)
     agree(page)
     send(page, "When can I wear makeup again after microneedling?")
-    card = page.get_by_role("log").get_by_text("When can I wear makeup?")
+    card = page.get_by_role("list", name="Conversation").get_by_text("When can I wear makeup?")
     expect(card).to_be_visible()
     expect(page.get_by_text("not yet reviewed by the clinic").first).to_be_visible()
     expect(page.get_by_text("When to contact the clinic").first).to_be_visible()
@@ -44,7 +44,7 @@ def test_a_question_typed_before_agreeing_is_kept_and_answered_afterwards(
     page = open_page(instance.url)
     send(page, "does it hurt?")
     agree(page)
-    expect(page.get_by_role("log").get_by_text("Does microneedling hurt?")).to_be_visible()
+    expect(page.get_by_role("list", name="Conversation").get_by_text("Does microneedling hurt?")).to_be_visible()
 
 
 def test_the_whole_way_works_by_keyboard(instance: Instance, open_page: OpenPage) -> None:
@@ -54,7 +54,7 @@ def test_the_whole_way_works_by_keyboard(instance: Instance, open_page: OpenPage
     page.get_by_role("textbox").focus()
     page.keyboard.type("how many sessions will I need?")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("log").get_by_text("How many sessions will I need?", exact=True).first).to_be_visible()
+    expect(page.get_by_role("list", name="Conversation").get_by_text("How many sessions will I need?", exact=True).first).to_be_visible()
 
 
 def test_an_urgent_message_shows_the_card_with_numbers_to_call(instance: Instance, open_page: OpenPage) -> None:
@@ -67,7 +67,7 @@ def test_an_urgent_message_shows_the_card_with_numbers_to_call(instance: Instanc
 def test_an_urgent_message_before_agreeing_is_answered_at_once(instance: Instance, open_page: OpenPage) -> None:
     page = open_page(instance.url)
     send(page, "my tongue is swelling and I cannot breathe")
-    expect(page.get_by_role("log").locator("a[href='tel:999']").first).to_be_visible()
+    expect(page.get_by_role("list", name="Conversation").locator("a[href='tel:999']").first).to_be_visible()
 
 
 def test_with_no_engine_a_person_reads_an_apology_and_still_gets_urgent_cards(
@@ -77,10 +77,10 @@ def test_with_no_engine_a_person_reads_an_apology_and_still_gets_urgent_cards(
     page = open_page(instance.url)
     agree(page)
     send(page, "does it hurt?")
-    expect(page.get_by_role("log").get_by_text("I cannot answer just now")).to_be_visible()
+    expect(page.get_by_role("list", name="Conversation").get_by_text("I cannot answer just now")).to_be_visible()
     began = time.monotonic()
     send(page, "there is pus coming out of my cheek")
-    expect(page.get_by_role("log").locator("a[href^='tel:']").first).to_be_visible()
+    expect(page.get_by_role("list", name="Conversation").locator("a[href^='tel:']").first).to_be_visible()
     assert time.monotonic() - began < 2
     instance.stop()
 
@@ -89,22 +89,22 @@ def test_a_reload_shows_the_conversation_again(instance: Instance, open_page: Op
     page = open_page(instance.url)
     agree(page)
     send(page, "does it hurt?")
-    expect(page.get_by_role("log").get_by_text("Does microneedling hurt?")).to_be_visible()
+    expect(page.get_by_role("list", name="Conversation").get_by_text("Does microneedling hurt?")).to_be_visible()
     page.reload()
-    expect(page.get_by_role("log").get_by_text("does it hurt?", exact=True)).to_be_visible()
-    expect(page.get_by_role("log").get_by_text("Does microneedling hurt?")).to_have_count(1)
+    expect(page.get_by_role("list", name="Conversation").get_by_text("does it hurt?", exact=True)).to_be_visible()
+    expect(page.get_by_role("list", name="Conversation").get_by_text("Does microneedling hurt?")).to_have_count(1)
 
 
 def test_a_person_can_delete_the_chat_on_the_server(instance: Instance, open_page: OpenPage) -> None:
     page = open_page(instance.url)
     agree(page)
     send(page, "does it hurt?")
-    expect(page.get_by_role("log").get_by_text("Does microneedling hurt?")).to_be_visible()
+    expect(page.get_by_role("list", name="Conversation").get_by_text("Does microneedling hurt?")).to_be_visible()
     with page.expect_response(lambda response: response.request.method == "DELETE") as deleted:
         page.get_by_role("button", name="Delete this chat").first.click()
         page.get_by_role("dialog").get_by_role("button", name="Delete").last.click()
     assert deleted.value.status == 204
-    expect(page.get_by_role("log").get_by_text("Does microneedling hurt?")).to_have_count(0)
+    expect(page.get_by_role("list", name="Conversation").get_by_text("Does microneedling hurt?")).to_have_count(0)
 
 
 def test_what_a_person_types_is_shown_exactly_and_runs_nowhere(instance: Instance, open_page: OpenPage) -> None:
@@ -112,7 +112,7 @@ def test_what_a_person_types_is_shown_exactly_and_runs_nowhere(instance: Instanc
     agree(page)
     hostile = "<img src=x onerror=\"document.title='owned'\"> 2 * 3 < 7 &lt; [x](javascript:alert(1))"
     send(page, hostile)
-    expect(page.get_by_role("log").get_by_text(hostile, exact=True)).to_be_visible()
+    expect(page.get_by_role("list", name="Conversation").get_by_text(hostile, exact=True)).to_be_visible()
     page.wait_for_timeout(300)
     assert page.title() != "owned"
     assert page.locator("a[href^='javascript']").count() == 0

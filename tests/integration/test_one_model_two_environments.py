@@ -47,15 +47,12 @@ SENTENCES = [
     "Please move my Friday appointment to next Tuesday at half past three.",
     "The recipe wants two eggs, a cup of flour and a pinch of salt.",
     "one step after another " * 20,
-    "It was red on the first day, less so on the second, nearly gone on the third, and today it is back. "
-    * 12,
+    "It was red on the first day, less so on the second, nearly gone on the third, and today it is back. " * 12,
 ]
 
 
 def test_the_engine_gives_a_sentence_the_vector_that_the_app_gives_it() -> None:
-    assert ENGINE_PYTHON.exists(), (
-        f"{ENGINE_PYTHON} is missing: install engine/requirements.lock into engine/.venv"
-    )
+    assert ENGINE_PYTHON.exists(), f"{ENGINE_PYTHON} is missing: install engine/requirements.lock into engine/.venv"
     answer = subprocess.run(
         [str(ENGINE_PYTHON), "-c", IN_THE_ENGINE],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""The sentence encoder: what its vectors promise, that its files are the pinned ones, that it stays silent."""
+"""The sentence encoder: its vectors, the pinning of its files, and its silence."""
 
 import base64
 import hashlib
@@ -188,9 +188,7 @@ def test_no_sum_is_computed_in_eight_bits_so_that_all_processors_agree() -> None
     operators = {node.op_type for node in graph.node}
     assert "MatMul" in operators
     assert not {name for name in operators if "Quantize" in name or "Integer" in name}
-    sizes = {
-        weight.name: len(weight.raw_data) for weight in graph.initializer if weight.name.endswith(".int8")
-    }
+    sizes = {weight.name: len(weight.raw_data) for weight in graph.initializer if weight.name.endswith(".int8")}
     assert len(sizes) == 1 + 4 * 6  # the words, and four dense layers in each of six layers
     assert (FOLDER / MODEL_FILE).stat().st_size < 1.1 * sum(sizes.values())
 
