@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from litestar import Litestar, MediaType, Request, Response, Router, get
+from litestar import Litestar, Response, Router, get
 from litestar.config.csrf import CSRFConfig
 from litestar.contrib.jinja import JinjaTemplateEngine
 from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import Provide
-from litestar.exceptions import HTTPException, NotAuthorizedException, ValidationException
 from litestar.middleware.rate_limit import RateLimitConfig
 from litestar.middleware.session.client_side import CookieBackendConfig
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.response import Redirect, Template
 from litestar.static_files import create_static_files_router
 from litestar.template import TemplateConfig
 from litestar.types import Message, Scope
@@ -38,12 +36,12 @@ from needlepoint.channels.web.streams import Streams
 from needlepoint.clinic import read_clinic
 from needlepoint.conversations.engine_client import EngineClient
 from needlepoint.conversations.journal import Journal
-from needlepoint.conversations.reception import Cards, ConsentNeededError, Reception
-from needlepoint.conversations.record import TooManyWaitingError, UnknownConversationError
+from needlepoint.conversations.reception import Cards, Reception
 from needlepoint.db.connect import READS_ONLY, connect, connect_async
 from needlepoint.db.migrate import newest_revision
 from needlepoint.faq.cards import UrgentCards
-from needlepoint.phrases import Phrases, read_phrases
+from needlepoint.http_errors import ErrorPages
+from needlepoint.phrases import read_phrases
 from needlepoint.safety import SafetyRules
 from needlepoint.settings import Settings
 from needlepoint.staff import routes as staff
@@ -83,9 +81,7 @@ def create_app(settings: Settings) -> Built:
     answers = PreparedAnswers(settings, phrases, SentenceEncoder.load(), sync_database)
     prepared.use(answers)
     cards = UrgentCards(settings.var / "urgent-cards.json", phrases)
-    engines = EngineClient(
-        settings.engines, settings.engine_secret, settings.webhook_url, settings.engine_deadline
-    )
+    engines = EngineClient(settings.engines, settings.engine_secret, settings.webhook_url, settings.engine_deadline)
     streams = Streams()
 
     def provenance() -> dict[str, Any]:
@@ -209,7 +205,7 @@ def create_app(settings: Settings) -> Built:
         # At this level, because a router copies its middleware and this one's key cannot be copied.
         middleware=[session.middleware],
         lifespan=[running],
-        exception_handlers={Exception: _Errors(phrases).handle},
+        exception_handlers={Exception: ErrorPages(phrases).handle},
         template_config=TemplateConfig(directory=staff.TEMPLATES, engine=JinjaTemplateEngine),
         csrf_config=CSRFConfig(
             secret=settings.secret_key,
@@ -246,75 +242,9 @@ async def _database_is_ready(database: AsyncEngine) -> bool:
             stored = await connection.scalar(text("SELECT version_num FROM alembic_version"))
     except (SQLAlchemyError, OSError, TimeoutError):
         return False
-    return stored == newest_revision()
+    return bool(stored == newest_revision())
 
 
 def _cookie_key(secret: str) -> bytes:
     """A 32-byte key of its own for the session cookie."""
     return hashlib.sha256(b"staff-session:" + secret.encode()).digest()
-
-
-class _Errors:
-    """Turns every exception into one JSON shape for the API, and into a page for staff."""
-
-    def __init__(self, phrases: Phrases) -> None:
-        self._phrases = phrases
-
-    def handle(self, request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-        status, code, message = _described(error)
-        if status >= 500:
-            log.error("%s %s failed", request.method, request.scope.get("path_template", ""), exc_info=error)
-        path = request.url.path
-        if path.startswith("/staff"):
-            if isinstance(error, NotAuthorizedException):
-                return Redirect("/staff/login", status_code=303)  # type: ignore[return-value]
-            return Template(  # type: ignore[return-value]
-                "error.html", context={"status": status, "message": message, "staff": None}, status_code=status
-            )
-        emergency = self._phrases.say("emergency_line", self._phrases.clinic.languages[0])
-        content = {"error": {"code": code, "message": message, "emergency": emergency}}
-        headers = getattr(error, "headers", None) or {}
-        return Response(content, status_code=status, media_type=MediaType.JSON, headers=headers)
-
-
-def _described(error: Exception) -> tuple[int, str, str]:
-    """HTTP status, our code, and words for a person."""
-    match error:
-        case web.Refusal():
-            return error.status_code, str((error.extra or {})["code"]), error.detail
-        case ConsentNeededError():
-            return 409, "consent_needed", "please agree to the privacy notice first; nothing was stored"
-        case UnknownConversationError():
-            return 404, "unknown_conversation", "there is no such conversation; start a new one"
-        case TooManyWaitingError():
-            return 429, "too_many_waiting", "please wait for the answers to the messages you have sent"
-        case ValidationException():
-            return 400, "bad_request", _complaint(error)
-        case UnicodeDecodeError():
-            return 400, "bad_request", "the body is not JSON in UTF-8"
-        case HTTPException():
-            return error.status_code, _CODES.get(error.status_code, "refused"), error.detail
-        case SQLAlchemyError() | TimeoutError():
-            return 503, "unavailable", "this does not work just now; please try again in a minute or call the clinic"
-        case _:
-            return 500, "failed", "something went wrong on our side; please try again or call the clinic"
-
-
-_CODES = {
-    400: "bad_request",
-    401: "unauthorised",
-    403: "forbidden",
-    404: "not_found",
-    405: "method_not_allowed",
-    413: "too_large",
-    415: "unsupported_media_type",
-    429: "too_many_requests",
-}
-
-
-def _complaint(error: ValidationException) -> str:
-    extra = error.extra
-    if isinstance(extra, list) and extra and isinstance(extra[0], dict) and "message" in extra[0]:
-        where = extra[0].get("key") or "body"
-        return f"{where}: {extra[0]['message']}"
-    return error.detail

@@ -119,7 +119,9 @@ class Asker:
 
     def _as_patient(self, question: Question) -> dict[str, Any]:
         if question.at is not None:
-            raise AskError("`at` needs a staff token: set NEEDLEPOINT_STAFF_TOKEN (`needlepoint staff token` makes one)")
+            raise AskError(
+                "`at` needs a staff token: set NEEDLEPOINT_STAFF_TOKEN (`needlepoint staff token` makes one)"
+            )
         known = self._conversations.setdefault(question.conversation, {})
         if not known:
             opened = self._post("/api/conversations", {"consent": PRIVACY_VERSION})

@@ -6,12 +6,13 @@ import re
 
 #: Common Malay words that are no English ones; chat spellings included.
 _MALAY = frozenset(
-    """saya aku anda awak kami kita dia mereka tak tidak takde takda tiada boleh bleh nak mahu hendak macam mcm bila
-    kenapa mengapa bagaimana mana berapa apa adakah ke kah ini itu dan atau dengan dgn untuk utk pada dari dalam selepas
-    lepas sebelum sudah dah belum sangat sgt muka kulit mata bibir lidah leher darah nanah demam bengkak sakit pedih
-    gatal merah panas sesak nafas bernafas jerawat ubat doktor klinik rawatan jarum hari jam minggu harga bayar tolong
-    perlu masih lagi juga jugak kalau sebab banyak sikit sekali semalam esok pagi malam rumah mekap solek cuci guna pakai
-    susah pengsan mati bunuh diri kabur bernanah berdarah berhenti""".split()
+    """saya aku anda awak kami kita dia mereka tak tidak takde takda tiada boleh bleh nak mahu hendak macam mcm
+    bila kenapa mengapa bagaimana mana berapa apa adakah ke kah ini itu dan atau dengan dgn untuk utk pada
+    dari dalam selepas lepas sebelum sudah dah belum sangat sgt muka kulit mata bibir lidah leher darah
+    nanah demam bengkak sakit pedih gatal merah panas sesak nafas bernafas jerawat ubat doktor klinik
+    rawatan jarum hari jam minggu harga bayar tolong perlu masih lagi juga jugak kalau sebab banyak sikit
+    sekali semalam esok pagi malam rumah mekap solek cuci guna pakai susah pengsan mati bunuh diri kabur
+    bernanah berdarah berhenti""".split()
 )
 _ALSO_ENGLISH = frozenset({"dan", "ke", "ini", "mana", "dia", "jam", "panas", "mata", "kami"})
 

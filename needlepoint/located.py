@@ -22,7 +22,7 @@ class FileError(ValueError):
         self.line = line
 
 
-class FileErrors(ValueError):
+class FileErrors(ValueError):  # noqa: N818 - several of the above
     """Everything that is wrong in one set of files, one problem a line."""
 
     def __init__(self, problems: list[FileError]) -> None:

@@ -27,7 +27,7 @@ class Phrases:
 
     def language(self, wanted: str | None) -> str:
         """`wanted` if there are phrases for it, else the clinic's first language."""
-        return wanted if wanted in self._texts else self.clinic.languages[0]
+        return wanted if wanted is not None and wanted in self._texts else self.clinic.languages[0]
 
     def say(self, key: str, language: str, **said_with: str) -> str:
         """The phrase `key`, ready to show. An unknown key is a programming error (KeyError)."""

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 
 import uvicorn
+import uvloop
 
 from needlepoint.app import create_app
 from needlepoint.settings import Settings
@@ -45,9 +46,7 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; then end the streams, answer open requests, and only then stop the webhook."""
     built = create_app(settings)
     public = _server(built.app, settings, settings.host, settings.port)
-    webhook = _server(
-        create_webhook(settings.engine_secret), settings, settings.action_host, settings.action_port
-    )
+    webhook = _server(create_webhook(settings.engine_secret), settings, settings.action_host, settings.action_port)
 
     def stop() -> None:
         built.streams.close()
@@ -67,18 +66,8 @@ async def serve(settings: Settings) -> None:
 
 def run(settings: Settings) -> None:
     """Start the process; returns when it has stopped cleanly."""
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("httpx", "httpcore", "uvicorn.error", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings))
-
-
-def _loop_factory():  # type: ignore[no-untyped-def]
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

@@ -164,9 +164,7 @@ class Supervisor:
             self._running[url] = self._engine(url)
             await self._running[url].start()
         environment = {**os.environ, **_as_environment(self._settings)}
-        self._app = Child(
-            "app", [sys.executable, "-m", "needlepoint", "serve"], environment, self._log_file("app")
-        )
+        self._app = Child("app", [sys.executable, "-m", "needlepoint", "serve"], environment, self._log_file("app"))
         await self._app.start()
         for url, child in self._running.items():
             await self._wait_for_engine(url, child)
@@ -227,7 +225,8 @@ class Supervisor:
 
 def public_url(settings: Settings) -> str:
     """Where people reach the app on this machine."""
-    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host
+    everywhere = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
+    host = "127.0.0.1" if settings.host in everywhere else settings.host
     return f"http://{host}:{settings.port}"
 
 
@@ -277,4 +276,6 @@ async def _until(url: str, headers: dict[str, str], child: Child) -> None:
                 if (await http.get(url, timeout=2.0)).status_code == httpx.codes.OK:
                     return
             await asyncio.sleep(0.1)
-    raise SupervisorError(f"{child.name} did not become ready within {READY_WITHIN:.0f} s. Its last words:\n{child.last_words()}")
+    raise SupervisorError(
+        f"{child.name} did not become ready within {READY_WITHIN:.0f} s. Its last words:\n{child.last_words()}"
+    )

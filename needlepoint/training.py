@@ -69,9 +69,7 @@ def inputs_hash(settings: Settings) -> str:
 def is_due(settings: Settings) -> bool:
     """Is the model missing, or made from something else than is there now?"""
     stamp = _stamp(settings)
-    return not (
-        model_file(settings).exists() and stamp.exists() and stamp.read_text() == inputs_hash(settings)
-    )
+    return not (model_file(settings).exists() and stamp.exists() and stamp.read_text() == inputs_hash(settings))
 
 
 def train(settings: Settings) -> Path:

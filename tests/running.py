@@ -233,7 +233,8 @@ class Laboratory:
         var = var or self.folder / f"var-{port}"
         var.mkdir(exist_ok=True)
         cache = ROOT / "var" / "cache"
-        if cache.exists() and not (var / "cache").exists():
+        cache.mkdir(parents=True, exist_ok=True)  # embed the shipped wordings once, not once an instance
+        if not (var / "cache").exists():
             (var / "cache").symlink_to(cache)
         database = database or f"sqlite:///{var / 'needlepoint.db'}"
         if prepare:

@@ -15,7 +15,6 @@ from rasa.shared.exceptions import RasaException
 from rasa.shared.nlu.constants import TEXT
 from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
-
 from sentence_encoder import SentenceEncoder, to_base64
 
 _DIGEST_FILE = "encoder.sha256"

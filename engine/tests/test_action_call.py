@@ -6,13 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
-from needlepoint_engine.action_call import CallingAppEndpoint, checked_action_url, slim_action_call
 from rasa.core.actions.action import RemoteAction
 from rasa.shared.core.domain import Domain
 from rasa.shared.core.events import SlotSet, UserUttered
 from rasa.shared.core.trackers import DialogueStateTracker
 from rasa_sdk import Action, Tracker
 from rasa_sdk.executor import ActionExecutor, CollectingDispatcher
+
+from needlepoint_engine.action_call import CallingAppEndpoint, checked_action_url, slim_action_call
 
 
 @pytest.mark.parametrize(

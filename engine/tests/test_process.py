@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 from conftest import SECRET, App, replies, start_engine
+from rasa.shared.exceptions import RasaException
+
 from needlepoint_engine.connector import TurnInput
 from needlepoint_engine.shared_secret import SecretError, shared_secret
-from rasa.shared.exceptions import RasaException
 
 
 def run(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

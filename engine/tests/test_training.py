@@ -7,11 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from needlepoint_engine.action_call import CallingAppEndpoint
-from needlepoint_engine.importer import FaqWordingsImporter, faq_examples
-from needlepoint_engine.intent_classifier import HybridIntentClassifier
-from needlepoint_engine.sentence_embedder import SentenceEmbedder
-from needlepoint_engine.turn_processor import TurnProcessor
 from rasa.core.agent import Agent
 from rasa.core.channels.channel import UserMessage
 from rasa.engine.graph import ExecutionContext, GraphSchema
@@ -20,6 +15,12 @@ from rasa.engine.storage.resource import Resource
 from rasa.shared.exceptions import RasaException
 from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
+
+from needlepoint_engine.action_call import CallingAppEndpoint
+from needlepoint_engine.importer import FaqWordingsImporter, faq_examples
+from needlepoint_engine.intent_classifier import HybridIntentClassifier
+from needlepoint_engine.sentence_embedder import SentenceEmbedder
+from needlepoint_engine.turn_processor import TurnProcessor
 
 SMALL_PROJECT = Path(__file__).parent / "small_project"
 CONTEXT = ExecutionContext(GraphSchema({}), node_name="tested")

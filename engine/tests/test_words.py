@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import spacy
+from spacy.language import Language
+
 from needlepoint_engine.lexicon_entities import entities_of
 from needlepoint_engine.spacy_pipeline import LexiconError, build, main, pipeline_digest, read_lexicon, save
-from spacy.language import Language
 
 LEXICON = Path(__file__).parent / "small_project/data/lexicon.yml"
 

@@ -186,9 +186,7 @@ class Answerer:
             ),
         )
 
-    def _clarify(
-        self, scored: list[Scored], question: Question, confidence: float, why: dict[str, object]
-    ) -> Reply:
+    def _clarify(self, scored: list[Scored], question: Question, confidence: float, why: dict[str, object]) -> Reply:
         offered = [one.hit.entry for one in scored if one.hit.entry.topic != "urgent"][:3]
         return Reply(
             kind="clarify",

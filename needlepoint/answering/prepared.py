@@ -52,9 +52,9 @@ class PreparedAnswers:
         """
         today = datetime.now(self._phrases.clinic.zone).date()
         with self._lock, self._engine.connect().execution_options(**READS_ONLY) as connection:
-            if self.published is not None and self._day == today:
-                if revision_of(connection) == self.published.revision:
-                    return False
+            known = self.published.revision if self.published is not None and self._day == today else None
+            if known is not None and revision_of(connection) == known:
+                return False
             published = read_published(connection, today, self._settings.unapproved_answers == "give")
             self.answerer = Answerer(SearchIndex(published, self._encoder, self._cache), self._phrases)
             self._day = today
@@ -87,5 +87,3 @@ def answerer() -> Answerer:
     if _prepared.answerer is None:
         raise RuntimeError("no answers have been read from the database yet")
     return _prepared.answerer
-
-

@@ -104,9 +104,7 @@ class Attention(Base):
     __tablename__ = "attention"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    conversation_id: Mapped[str | None] = mapped_column(
-        ForeignKey("conversation.id", ondelete="CASCADE"), index=True
-    )
+    conversation_id: Mapped[str | None] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"), index=True)
     message_id: Mapped[int | None] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"))
     reason: Mapped[str]
     level: Mapped[str | None]

@@ -19,6 +19,7 @@ from needlepoint.conversations import record
 from needlepoint.conversations.carried import compose, slots_to_keep, to_keep
 from needlepoint.conversations.engine_client import EngineClient, EngineError
 from needlepoint.conversations.journal import Journal, JournalEntry
+from needlepoint.conversations.recent import RecentMessages
 from needlepoint.conversations.record import Known, Offered, Outcome, Taken, UnknownConversationError
 from needlepoint.db.base import now
 from needlepoint.language import guess_language
@@ -79,7 +80,7 @@ class Received(msgspec.Struct, frozen=True):
 
 
 class Cards(msgspec.Struct, frozen=True):
-    """Where the urgent cards come from: entry ids and languages in, a card out. Must need neither database nor engine."""
+    """Where urgent cards come from: entry ids and languages in, a card out. Needs neither database nor engine."""
 
     reply: Callable[[Sequence[str], Sequence[str]], Reply]
 
@@ -109,6 +110,7 @@ class Reception:
         self._patience = timedelta(seconds=deadline + LEASE_MARGIN)
         self._provenance = provenance
         self._notify = notify
+        self._recent = RecentMessages()
         self._recordings: set[asyncio.Task[Any]] = set()
 
     async def receive(self, incoming: Incoming) -> Received:
@@ -118,12 +120,13 @@ class Reception:
         :class:`~needlepoint.conversations.record.TooManyWaitingError`; never for what is in the text.
         """
         text = clean_text(incoming.text or "")
-        assessment = assess(self._rules, text)
+        assessment = assess(self._rules, text, self._recent.of(incoming.conversation))
         masked = redact(text, self._phrases.clinic.country)
         if assessment.level in ENDS_THE_TURN:
             return await self._urgent(incoming, masked.text, list(masked.kinds), assessment)
         if incoming.consent is None:
             raise ConsentNeededError
+        self._recent.add(incoming.conversation, masked.text)
         assessed = assessment_data(assessment)
         try:
             chosen = await self._chosen(incoming)
@@ -145,10 +148,14 @@ class Reception:
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             log.error("the database did not take a message: %s", type(error).__name__)
             reply = self._apology(incoming.language)
-            self._journal.write(
-                self._entry(incoming, masked.text, list(masked.kinds), assessed, "apologised", reply)
-            )
+            self._journal.write(self._entry(incoming, masked.text, list(masked.kinds), assessed, "apologised", reply))
             return Received(incoming.client_id, "apologised", None, now(), reply)
+
+    async def erase(self, conversation: str) -> None:
+        """Delete a conversation and everything it holds. Raises UnknownConversationError when there is none."""
+        self._recent.forget(conversation)
+        if not await record.erase(self._database, conversation):
+            raise UnknownConversationError(conversation)
 
     async def drain(self) -> None:
         """Wait until what is being recorded is recorded."""

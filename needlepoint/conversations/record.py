@@ -103,9 +103,7 @@ async def agree(engine: AsyncEngine, conversation: str, consent: str) -> None:
     """Note that the person agreed to this version of the privacy notice."""
     async with engine.begin() as connection:
         done = await connection.execute(
-            update(Conversation)
-            .where(Conversation.id == conversation)
-            .values(consent=consent, consented_at=now())
+            update(Conversation).where(Conversation.id == conversation).values(consent=consent, consented_at=now())
         )
         if done.rowcount == 0:
             raise UnknownConversationError(conversation)
@@ -169,7 +167,7 @@ async def _next_seq(connection: AsyncConnection, conversation: str, at: datetime
     )
     if following is None:
         raise UnknownConversationError(conversation)
-    return following - 1
+    return int(following) - 1
 
 
 async def find(engine: AsyncEngine, conversation: str, client_id: str) -> Known | None:
@@ -188,9 +186,7 @@ async def find(engine: AsyncEngine, conversation: str, client_id: str) -> Known 
 
 async def is_next(engine: AsyncEngine, conversation: str, seq: int) -> bool:
     """Have all messages before `seq` their outcome?"""
-    earlier = exists().where(
-        Message.conversation_id == conversation, Message.state == "accepted", Message.seq < seq
-    )
+    earlier = exists().where(Message.conversation_id == conversation, Message.state == "accepted", Message.seq < seq)
     async with _reading(engine) as connection:
         return not await connection.scalar(select(earlier))
 
@@ -259,9 +255,7 @@ async def commit(
         )
         if event is None:
             raise RuntimeError("two turns of one conversation were handled at once; the order of messages is broken")
-        await _keep_turn(
-            connection, conversation, taken, None if turn_number is None else turn_number + 1, outcome, at
-        )
+        await _keep_turn(connection, conversation, taken, None if turn_number is None else turn_number + 1, outcome, at)
         await _send(connection, conversation, taken.row, event, outcome.reply, at)
         for reason in outcome.attention:
             await _call_attention(connection, conversation, taken.row, reason, at)
@@ -286,9 +280,7 @@ async def _keep_turn(
         "undelivered": undelivered,
     }
     if already is None:
-        await connection.execute(
-            insert(Turn).values(conversation_id=conversation, message_id=taken.row, **values)
-        )
+        await connection.execute(insert(Turn).values(conversation_id=conversation, message_id=taken.row, **values))
     else:
         # The apology of a turn that was given up; what came of it late is worth more to staff.
         await connection.execute(update(Turn).where(Turn.id == already).values(**values))
@@ -386,9 +378,7 @@ async def store_urgent(
 async def alert_without_consent(engine: AsyncEngine, assessment: dict[str, Any], at: datetime) -> None:
     """Tell staff that somebody who had not agreed to be recorded was shown an urgent card: level, finding and time."""
     async with engine.begin() as connection:
-        await _call_attention(
-            connection, None, None, "urgent", at, assessment.get("level"), _finding_ids(assessment)
-        )
+        await _call_attention(connection, None, None, "urgent", at, assessment.get("level"), _finding_ids(assessment))
 
 
 def _finding_ids(assessment: dict[str, Any]) -> list[str]:
@@ -485,9 +475,7 @@ async def _events(connection: AsyncConnection, conversation: str, event: int) ->
         .where(Outgoing.conversation_id == conversation, Outgoing.event > event)
         .order_by(Outgoing.event)
     )
-    return [
-        Said(row.sender, row.created_at, client_id=row.client_id, event=row.event, reply=row.reply) for row in rows
-    ]
+    return [Said(row.sender, row.created_at, client_id=row.client_id, event=row.event, reply=row.reply) for row in rows]
 
 
 async def delivered(engine: AsyncEngine, conversation: str, up_to: int) -> None:
@@ -495,9 +483,7 @@ async def delivered(engine: AsyncEngine, conversation: str, up_to: int) -> None:
     async with engine.begin() as connection:
         await connection.execute(
             update(Outgoing)
-            .where(
-                Outgoing.conversation_id == conversation, Outgoing.event <= up_to, Outgoing.delivered_at.is_(None)
-            )
+            .where(Outgoing.conversation_id == conversation, Outgoing.event <= up_to, Outgoing.delivered_at.is_(None))
             .values(delivered_at=now())
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import jwt
 import msgspec
@@ -33,7 +34,13 @@ def issue(
 ) -> tuple[str, datetime]:
     """A token good for `hours`, and when it ends."""
     expires_at = (now() + timedelta(hours=hours)).replace(microsecond=0)
-    claims = {"aud": _AUDIENCE, "sub": conversation, "lang": language, "consent": consent, "exp": expires_at}
+    claims: dict[str, Any] = {
+        "aud": _AUDIENCE,
+        "sub": conversation,
+        "lang": language,
+        "consent": consent,
+        "exp": expires_at,
+    }
     if unrecorded:
         claims["unrecorded"] = True
     return jwt.encode(claims, secret, algorithm=_ALGORITHM), expires_at
@@ -42,7 +49,9 @@ def issue(
 def read(secret: str, token: str) -> Token:
     """Check a token. Raises :class:`TokenError`."""
     try:
-        claims = jwt.decode(token, secret, algorithms=[_ALGORITHM], audience=_AUDIENCE, options={"require": ["exp", "sub"]})
+        claims = jwt.decode(
+            token, secret, algorithms=[_ALGORITHM], audience=_AUDIENCE, options={"require": ["exp", "sub"]}
+        )
     except jwt.ExpiredSignatureError:
         raise TokenError("this conversation has ended; start a new one") from None
     except jwt.InvalidTokenError:

@@ -31,10 +31,12 @@ def _url(address: str, *, asynchronous: bool) -> URL:
 
 
 def _options(url: URL) -> dict[str, Any]:
+    # An error message must not carry what a patient wrote into a log.
+    common: dict[str, Any] = {"hide_parameters": True}
     if url.get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": PATIENCE}}
+        return common | {"connect_args": {"timeout": PATIENCE}}
     limit = int(PATIENCE * 1000)
-    return {
+    return common | {
         "connect_args": {
             "connect_timeout": int(PATIENCE),
             "options": f"-c lock_timeout={limit} -c statement_timeout={limit * 5} -c timezone=UTC",

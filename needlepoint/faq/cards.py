@@ -52,7 +52,9 @@ class UrgentCards:
             return Reply(kind="urgent", topic="urgent", text="\n\n".join(lines))
         answers = {
             answer.language: answer
-            for answer in (texts.get(language) or texts.get("en") or next(iter(texts.values())) for language in languages)
+            for answer in (
+                texts.get(language) or texts.get("en") or next(iter(texts.values())) for language in languages
+            )
         }
         return Reply(kind="urgent", topic="urgent", answers=[self._filled(answer) for answer in answers.values()][:2])
 

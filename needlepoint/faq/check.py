@@ -20,7 +20,9 @@ def problems(entries: list[TopicEntry], rules: SafetyRules, safety: Path, phrase
         if language not in item.entry.version.texts
     ]
     found += [
-        FileError(safety, 1, f"a rule asks for the card `{card}`, which does not exist; write it in data/faq/urgent.yml")
+        FileError(
+            safety, 1, f"a rule asks for the card `{card}`, which does not exist; write it in data/faq/urgent.yml"
+        )
         for card in rules.cards
         if card not in cards
     ]

@@ -89,9 +89,7 @@ class Version(Base):
     texts: Mapped[list[VersionText]] = relationship(
         back_populates="version", cascade="all, delete-orphan", order_by="VersionText.language"
     )
-    sources: Mapped[list[VersionSource]] = relationship(
-        cascade="all, delete-orphan", order_by="VersionSource.position"
-    )
+    sources: Mapped[list[VersionSource]] = relationship(cascade="all, delete-orphan", order_by="VersionSource.position")
 
 
 class VersionSource(Base):

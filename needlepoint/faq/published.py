@@ -96,7 +96,9 @@ def _answers(entry: Entry, today: date, give_unapproved: bool) -> dict[str, Answ
                 # A card is given even past its date: an old warning is better than none.
                 if today <= text.review_due + GRACE or entry.topic == "urgent":
                     answers[text.language] = _answer(entry, version, text)
-            elif text.state == "in_review" and version.starting_text and give_unapproved and _never_approved(entry, text):
+            elif (
+                text.state == "in_review" and version.starting_text and give_unapproved and _never_approved(entry, text)
+            ):
                 answers[text.language] = _answer(entry, version, text)
     return answers
 

@@ -67,9 +67,7 @@ class VectorCache:
     def _write(self, digest: str, known: dict[str, NDArray[np.float32]]) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         partial = self._file.with_suffix(f".{hashlib.sha256(digest.encode()).hexdigest()[:8]}.part.npz")
-        np.savez(
-            partial, digest=np.array(digest), keys=np.array(list(known)), vectors=np.stack(list(known.values()))
-        )
+        np.savez(partial, digest=np.array(digest), keys=np.array(list(known)), vectors=np.stack(list(known.values())))
         partial.replace(self._file)
 
 

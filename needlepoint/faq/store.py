@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, Select, select, update
 from sqlalchemy.orm import Session, selectinload
 
 from needlepoint.db.base import now
@@ -45,9 +45,7 @@ class Loaded(msgspec.Struct, frozen=True):
     conflicts: list[str]
 
 
-def load(
-    engine: Engine, entries: list[TopicEntry], on_conflict: Literal["keep", "overwrite"] | None = None
-) -> Loaded:
+def load(engine: Engine, entries: list[TopicEntry], on_conflict: Literal["keep", "overwrite"] | None = None) -> Loaded:
     """Bring the database up to the files, in one transaction.
 
     An entry that was edited in the desk *and* changed in the file is a conflict: with `on_conflict` None nothing at
@@ -171,9 +169,7 @@ def _version_in_file(version: Version) -> VersionInFile:
         timing=msgspec.convert(version.timing, list[Timing]),
         conditions=version.conditions,
         sources=[
-            msgspec.convert(
-                {field: getattr(source, field) for field in SourceInFile.__struct_fields__}, SourceInFile
-            )
+            msgspec.convert({field: getattr(source, field) for field in SourceInFile.__struct_fields__}, SourceInFile)
             for source in version.sources
         ],
         notes=version.notes,
@@ -205,7 +201,7 @@ def export(engine: Engine, folder: Path) -> list[Path]:
     return sorted(files)
 
 
-def _whole_entries():  # type: ignore[no-untyped-def]
+def _whole_entries() -> Select[Entry]:
     return (
         select(Entry)
         .order_by(Entry.position)
@@ -238,7 +234,7 @@ def _approver(session: Session, name: str) -> StaffMember:
 def approve(engine: Engine, entry_ids: list[str], staff: str, on: date, review_due: date | None = None) -> list[str]:
     """Approve the newest version of each entry, in every language it has; returns `entry vN language` for each text.
 
-    Raises :class:`FaqRefusedError` for an unknown entry, a person who may not, or one's own text; then nothing is changed.
+    Raises :class:`FaqRefusedError` for an unknown entry, a person who may not, or one's own text; then nothing changes.
     """
     done = []
     with Session(engine) as session, session.begin():

@@ -163,7 +163,8 @@ def _kind(digits: str, sizes: tuple[int, ...], first: _Group, region: str) -> Ki
         if len(digits) in _CARD_DIGITS and _grouped_like_a_card(sizes) and luhn.is_valid(digits):
             return "card number"
         if len(digits) == _IDENTITY_DIGITS and (
-            sizes == _IDENTITY_GROUPS or (sizes[0] in (1, _IDENTITY_GROUPS[0], _IDENTITY_DIGITS) and nric.is_valid(digits))
+            sizes == _IDENTITY_GROUPS
+            or (sizes[0] in (1, _IDENTITY_GROUPS[0], _IDENTITY_DIGITS) and nric.is_valid(digits))
         ):
             return "identity number"
     if (
@@ -178,7 +179,7 @@ def _kind(digits: str, sizes: tuple[int, ...], first: _Group, region: str) -> Ki
 def _grouped_like_a_card(sizes: tuple[int, ...]) -> bool:
     """One group, equal groups but for the last, or 4-6-5 and the like: a phone number and the beginning of the card
     number behind it are not one card."""
-    return len(set(sizes[:-1])) <= 1 or sizes[:2] == (4, 6)
+    return (len(set(sizes[:-1])) <= 1 and sizes[0] != 2) or sizes[:2] == (4, 6)
 
 
 @lru_cache(maxsize=4096)

@@ -47,9 +47,7 @@ def add(engine: Engine, name: str, password: str, role: str) -> SignedIn:
     _check(name, password, role)
     try:
         with Session(engine) as session, session.begin():
-            member = StaffMember(
-                name=name.strip(), password_hash=_hasher.hash(password), role=role, created_at=now()
-            )
+            member = StaffMember(name=name.strip(), password_hash=_hasher.hash(password), role=role, created_at=now())
             session.add(member)
             session.flush()
             return _signed_in(member)

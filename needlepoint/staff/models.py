@@ -16,9 +16,7 @@ class StaffMember(Base):
     """A person of the clinic who may sign in."""
 
     __tablename__ = "staff_member"
-    __table_args__ = (
-        CheckConstraint("role IN ('viewer', 'reviewer', 'editor', 'approver', 'admin')", name="role"),
-    )
+    __table_args__ = (CheckConstraint("role IN ('viewer', 'reviewer', 'editor', 'approver', 'admin')", name="role"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)

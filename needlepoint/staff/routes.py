@@ -77,9 +77,9 @@ async def member_of(connection: ASGIConnection[Any, Any, Any, Any]) -> SignedIn 
     async with database.execution_options(**READS_ONLY).connect() as reading:
         row = (
             await reading.execute(
-                select(
-                    StaffMember.id, StaffMember.name, StaffMember.role, StaffMember.session_generation
-                ).where(StaffMember.id == session["staff"])
+                select(StaffMember.id, StaffMember.name, StaffMember.role, StaffMember.session_generation).where(
+                    StaffMember.id == session["staff"]
+                )
             )
         ).first()
     if row is None or row.session_generation != session.get("generation"):
@@ -150,9 +150,7 @@ class SignInController(Controller):
     ) -> Template | Redirect:
         """Use the one-time link: name and password of the administrator."""
         try:
-            member = await asyncio.to_thread(
-                accounts.use_one_time, sync_database, data.token, data.name, data.password
-            )
+            member = await asyncio.to_thread(accounts.use_one_time, sync_database, data.token, data.name, data.password)
         except AccountError as error:
             context = {"token": data.token, "error": str(error), "name": data.name}
             return Template("welcome.html", context=context, status_code=400)

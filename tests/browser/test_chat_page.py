@@ -54,7 +54,9 @@ def test_the_whole_way_works_by_keyboard(instance: Instance, open_page: OpenPage
     page.get_by_role("textbox").focus()
     page.keyboard.type("how many sessions will I need?")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("list", name="Conversation").get_by_text("How many sessions will I need?", exact=True).first).to_be_visible()
+    expect(
+        page.get_by_role("list", name="Conversation").get_by_text("How many sessions will I need?", exact=True).first
+    ).to_be_visible()
 
 
 def test_an_urgent_message_shows_the_card_with_numbers_to_call(instance: Instance, open_page: OpenPage) -> None:

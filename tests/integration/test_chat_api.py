@@ -77,7 +77,9 @@ def test_simultaneous_messages_of_one_conversation_are_answered_in_order(instanc
     assert asked == answered
 
 
-@pytest.mark.parametrize("text", ["/restart", "/session_start", '/ask_pain{"treatment": "prp"}', "  /restart", "/greet"])
+@pytest.mark.parametrize(
+    "text", ["/restart", "/session_start", '/ask_pain{"treatment": "prp"}', "  /restart", "/greet"]
+)
 def test_text_that_starts_with_a_slash_is_text(instance: Instance, text: str) -> None:
     """R1: nobody can name an intent, fill a slot or restart the dialogue by typing."""
     conversation = instance.conversation()

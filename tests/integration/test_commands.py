@@ -134,8 +134,16 @@ def test_approving_needs_an_approver_who_is_not_the_author(tmp_path: Path) -> No
     needlepoint("faq", "load", var=var)
     nobody = needlepoint("faq", "approve", "makeup-after", "--as", "Dr Lim", var=var)
     assert nobody.returncode == 1 and "staff add" in nobody.stderr
-    assert needlepoint("staff", "add", "Nurse Aida", "--role", "editor", var=var, stdin="correct horse battery\n").returncode == 0
-    assert needlepoint("staff", "add", "Dr Lim", "--role", "approver", var=var, stdin="correct horse battery\n").returncode == 0
+    assert (
+        needlepoint(
+            "staff", "add", "Nurse Aida", "--role", "editor", var=var, stdin="correct horse battery\n"
+        ).returncode
+        == 0
+    )
+    assert (
+        needlepoint("staff", "add", "Dr Lim", "--role", "approver", var=var, stdin="correct horse battery\n").returncode
+        == 0
+    )
     editor = needlepoint("faq", "approve", "makeup-after", "--as", "Nurse Aida", var=var)
     assert editor.returncode == 1 and "editor" in editor.stderr
     unknown = needlepoint("faq", "approve", "makeup-after", "no-such-entry", "--as", "Dr Lim", var=var)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from needlepoint.supervisor import Child, Supervisor, SupervisorError
 from needlepoint.settings import Settings
+from needlepoint.supervisor import Child, Supervisor, SupervisorError
 
 SLEEPS = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 DIES = [sys.executable, "-c", "import sys; sys.exit('I cannot')"]

@@ -40,9 +40,7 @@ def run(database_address: str) -> Callable[[Callable[[AsyncEngine], Awaitable[An
 
 
 async def accept(database: AsyncEngine, conversation: str, client_id: str, patience: float = 10) -> Any:
-    return await record.accept(
-        database, conversation, client_id, "hello", None, [], {}, timedelta(seconds=patience)
-    )
+    return await record.accept(database, conversation, client_id, "hello", None, [], {}, timedelta(seconds=patience))
 
 
 def outcome(state: str = "answered", text: str = "hi") -> Outcome:
@@ -117,9 +115,7 @@ def test_an_urgent_message_uses_no_turn_and_what_it_overtook_is_kept_but_not_sen
         conversation = await record.start(database, "web", "en", "1")
         taken = await accept(database, conversation, "m1")
         card = {"kind": "urgent", "topic": "urgent", "text": "call"}
-        urgent = await record.store_urgent(
-            database, conversation, "m2", "help", None, [], ASSESSMENT, card, now()
-        )
+        urgent = await record.store_urgent(database, conversation, "m2", "help", None, [], ASSESSMENT, card, now())
         assert urgent.event == 1
         again = await record.store_urgent(database, conversation, "m2", "help", None, [], ASSESSMENT, card, now())
         assert again.event == 1

@@ -18,7 +18,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from needlepoint.channels.web.streams import Streams
 from needlepoint.conversations import record, tokens
 from needlepoint.conversations.reception import LONGEST_MESSAGE, Incoming, Received, Reception
-from needlepoint.conversations.record import UnknownConversationError
 from needlepoint.conversations.tokens import Token, TokenError
 from needlepoint.phrases import Phrases
 from needlepoint.reply import Reply, for_patient
@@ -79,7 +78,8 @@ class Refusal(HTTPException):
     """An error with a code of ours, for clients to act on."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(detail=message, status_code=status, extra={"code": code})
+        super().__init__(detail=message, status_code=status)
+        self.code = code
 
 
 def outcome_of(received: Received) -> Outcome:
@@ -122,7 +122,10 @@ class ChatController(Controller):
                 "text": phrases.say("privacy_notice", language),
             },
             "first_choices": [
-                {"title": phrases.say(f"first_choice_{topic}", language), "text": phrases.say(f"first_ask_{topic}", language)}
+                {
+                    "title": phrases.say(f"first_choice_{topic}", language),
+                    "text": phrases.say(f"first_ask_{topic}", language),
+                }
                 for topic in ("preparation", "pain", "side_effects", "aftercare")
             ],
             "language": language,
@@ -130,9 +133,7 @@ class ChatController(Controller):
         }
 
     @post("/conversations")
-    async def start(
-        self, data: StartConversation, database: Any, settings: Settings, phrases: Phrases
-    ) -> Opened:
+    async def start(self, data: StartConversation, database: Any, settings: Settings, phrases: Phrases) -> Opened:
         """Open a conversation."""
         _known_notice(data.consent)
         language = phrases.language(data.language)
@@ -228,12 +229,11 @@ class ChatController(Controller):
 
     @delete("/conversations/{conversation:str}")
     async def erase(
-        self, conversation: str, request: Request[Any, Any, Any], settings: Settings, database: Any
+        self, conversation: str, request: Request[Any, Any, Any], settings: Settings, reception: Reception
     ) -> None:
         """Delete the conversation and all it holds."""
         _authorised(request, conversation, settings)
-        if not await record.erase(database, conversation):
-            raise UnknownConversationError(conversation)
+        await reception.erase(conversation)
 
 
 @get("/", include_in_schema=False, sync_to_thread=False)
@@ -261,9 +261,7 @@ def _known_notice(version: str | None) -> None:
         raise Refusal(400, "other_notice", f"the privacy notice is now version {PRIVACY_VERSION}; show that one")
 
 
-def _opened(
-    settings: Settings, conversation: str, language: str, consent: str | None, unrecorded: bool
-) -> Opened:
+def _opened(settings: Settings, conversation: str, language: str, consent: str | None, unrecorded: bool) -> Opened:
     token, expires_at = tokens.issue(
         settings.secret_key, conversation, language, consent, settings.token_hours, unrecorded
     )

@@ -4,9 +4,8 @@ Revision: 0001
 Follows:
 """
 
-from alembic import op
 import sqlalchemy as sa
-
+from alembic import op
 
 revision = "0001"
 down_revision = None
@@ -49,9 +48,7 @@ def upgrade() -> None:
         sa.Column("loaded_hash", sa.String(), nullable=False),
         sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("withdrawn_by", sa.String(), nullable=True),
-        sa.CheckConstraint(
-            "(topic = 'urgent') = (level IS NOT NULL)", name=op.f("ck_faq_entry_level_on_urgent_only")
-        ),
+        sa.CheckConstraint("(topic = 'urgent') = (level IS NOT NULL)", name=op.f("ck_faq_entry_level_on_urgent_only")),
         sa.CheckConstraint(
             "level IS NULL OR level IN ('contact_clinic', 'same_day', 'emergency_now')",
             name=op.f("ck_faq_entry_level"),
@@ -121,9 +118,7 @@ def upgrade() -> None:
             ["entry_id"], ["faq_entry.id"], name=op.f("fk_faq_wording_entry_id_faq_entry"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_faq_wording")),
-        sa.UniqueConstraint(
-            "entry_id", "language", "text", name=op.f("uq_faq_wording_entry_id_language_text")
-        ),
+        sa.UniqueConstraint("entry_id", "language", "text", name=op.f("uq_faq_wording_entry_id_language_text")),
     )
     with op.batch_alter_table("faq_wording", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_faq_wording_entry_id"), ["entry_id"], unique=False)
@@ -152,9 +147,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_message")),
-        sa.UniqueConstraint(
-            "conversation_id", "client_id", name=op.f("uq_message_conversation_id_client_id")
-        ),
+        sa.UniqueConstraint("conversation_id", "client_id", name=op.f("uq_message_conversation_id_client_id")),
         sa.UniqueConstraint("conversation_id", "seq", name=op.f("uq_message_conversation_id_seq")),
     )
     with op.batch_alter_table("message", schema=None) as batch_op:
@@ -228,12 +221,8 @@ def upgrade() -> None:
             "state != 'approved' OR (approver IS NOT NULL AND approved_on IS NOT NULL AND review_due IS NOT NULL)",
             name=op.f("ck_faq_text_approved_by_someone"),
         ),
-        sa.CheckConstraint(
-            "state IN ('draft', 'in_review', 'approved', 'retired')", name=op.f("ck_faq_text_state")
-        ),
-        sa.CheckConstraint(
-            "approver IS NULL OR approver != author", name=op.f("ck_faq_text_approver_is_not_author")
-        ),
+        sa.CheckConstraint("state IN ('draft', 'in_review', 'approved', 'retired')", name=op.f("ck_faq_text_state")),
+        sa.CheckConstraint("approver IS NULL OR approver != author", name=op.f("ck_faq_text_approver_is_not_author")),
         sa.CheckConstraint(
             "review_due IS NULL OR review_due > approved_on", name=op.f("ck_faq_text_review_after_approval")
         ),
