@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -56,14 +57,21 @@ def postgres_server() -> str:
         pytest.skip("no PostgreSQL at 127.0.0.1:5432 (set NEEDLEPOINT_TEST_POSTGRES to use another)")
 
 
-@pytest.fixture
-def postgres(postgres_server: str) -> Iterator[str]:
-    """The address of an empty PostgreSQL database of this test's own."""
+@contextmanager
+def new_postgres(postgres_server: str) -> Iterator[str]:
+    """The address of an empty PostgreSQL database, dropped afterwards."""
     name = f"needlepoint_test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres_server, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name}")
         yield postgres_server.rsplit("/", 1)[0] + f"/{name}"
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> Iterator[str]:
+    """An empty PostgreSQL database of this test's own."""
+    with new_postgres(postgres_server) as address:
+        yield address
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

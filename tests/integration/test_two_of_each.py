@@ -12,19 +12,21 @@ import pytest
 from sqlalchemy import text
 
 from needlepoint.db.connect import connect
+from tests.conftest import new_postgres
 from tests.running import Conversation, Instance, Laboratory
 
 
-@pytest.fixture
-def pair(laboratory: Laboratory, postgres: str) -> Any:
-    engines = [laboratory.engine(), laboratory.engine()]
-    apps = [
-        laboratory.instance(engines, database=postgres, engine_deadline="4"),
-        laboratory.instance(engines, database=postgres, engine_deadline="4", prepare=False),
-    ]
-    yield engines, apps
-    for process in (*apps, *engines):
-        process.end()
+@pytest.fixture(scope="module")
+def pair(laboratory: Laboratory, postgres_server: str) -> Any:
+    with new_postgres(postgres_server) as database:
+        engines = [laboratory.engine(), laboratory.engine()]
+        apps = [
+            laboratory.instance(engines, database=database, engine_deadline="4"),
+            laboratory.instance(engines, database=database, engine_deadline="4", prepare=False),
+        ]
+        yield engines, apps
+        for process in (*apps, *engines):
+            process.end()
 
 
 def through(app: Instance, conversation: Conversation) -> Conversation:

@@ -13,12 +13,13 @@ from needlepoint.settings import ROOT
 from tests.near_duplicates import similarity
 
 #: Everything the starting article speaks of.
-SEED = """what-is-microneedling are-pores-open benefits-overview collagen-and-elastin acne-scars-benefit wrinkles-
-benefit texture-and-pores dark-spots-benefit absorption-benefit retinoids-before exfoliants-before
-arrive-with-clean-skin pain-tolerance-differs numbing-cream-timing home-roller-pain what-is-normal-after
-redness-after-home-roller bleeding-after itch-after makeup-after makeup-after-home-roller skincare-focus
-home-kit-what-is-it home-roller-does-it-work home-roller-how-to-use home-roller-which-products price-of-
-the-home-kit clinic-versus-home-roller device-types""".split()
+SEED = """what-is-microneedling are-pores-open benefits-overview collagen-and-elastin acne-scars-benefit
+wrinkles-benefit texture-and-pores dark-spots-benefit absorption-benefit retinoids-before
+exfoliants-before arrive-with-clean-skin pain-tolerance-differs numbing-cream-timing
+home-roller-pain what-is-normal-after redness-after-home-roller bleeding-after itch-after
+makeup-after makeup-after-home-roller skincare-focus home-kit-what-is-it home-roller-does-it-work
+home-roller-how-to-use home-roller-which-products price-of-the-home-kit clinic-versus-home-roller
+device-types""".split()
 
 TOPICS = """about benefits suitability preparation pain procedure side_effects aftercare home_use cost_booking
 comparison urgent""".split()
