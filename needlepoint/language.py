@@ -12,7 +12,8 @@ _MALAY = frozenset(
     nanah demam bengkak sakit pedih gatal merah panas sesak nafas bernafas jerawat ubat doktor klinik
     rawatan jarum hari jam minggu harga bayar tolong perlu masih lagi juga jugak kalau sebab banyak sikit
     sekali semalam esok pagi malam rumah mekap solek cuci guna pakai susah pengsan mati bunuh diri kabur
-    bernanah berdarah berhenti""".split()
+    bernanah berdarah berhenti ada orang buat bukan kena pergi balik dekat kat beli murah mahal makan minum
+    kerja anak kawan besar kecil semua lain atas bawah tahun bulan minit selamat terima kasih maaf""".split()
 )
 _ALSO_ENGLISH = frozenset({"dan", "ke", "ini", "mana", "dia", "jam", "panas", "mata", "kami"})
 

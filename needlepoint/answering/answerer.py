@@ -15,14 +15,16 @@ from needlepoint.reply import Answer, Choice, Reply, Topic, Urgency
 
 
 class Weights(msgspec.Struct, frozen=True):
-    """How the evidence is weighed; set by `tests/evaluation`'s leave-one-out run over the stored wordings.
+    """How the evidence is weighed: first values, set by hand; docs/evaluation.md has what they give.
 
-    `topic` is added times the probability of the entry's topic; `treatment` is added when the message names one of
-    the entry's treatments and subtracted when it names only others. A confidence is the logistic function of
+    `topic` is added times the probability of the entry's topic, `off_topic` subtracted times that of being about
+    something else; `treatment` is added when the message names one of the entry's treatments and subtracted when it
+    names only others. A confidence is the logistic function of
     `slope * (score - centre) + gap * (score - runner-up's score)`.
     """
 
     topic: float = 0.15
+    off_topic: float = 0.20
     treatment: float = 0.10
     slope: float = 12.0
     centre: float = 0.62
@@ -118,12 +120,13 @@ class Answerer:
         if question.vector is None:
             return []
         topics = topic_probabilities(question.intents)
+        elsewhere = self.weights.off_topic * question.intents.get("out_of_scope", 0.0)
         treatments = question.entities.get("treatment") or _remembered(question)
         scored = []
         for hit in self.index.nearest(question.text, question.vector):
             fit = _treatment_fit(hit.entry, treatments)
             topic = topics.get(hit.entry.topic, 0.0)
-            score = hit.similarity + self.weights.topic * topic + self.weights.treatment * fit
+            score = hit.similarity + self.weights.topic * topic + self.weights.treatment * fit - elsewhere
             scored.append(Scored(hit, score, topic, fit))
         return sorted(scored, key=lambda one: -one.score)
 

@@ -14,11 +14,15 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from needlepoint.faq.published import Published, PublishedEntry
+from needlepoint.language import guess_language
 
 Vectors = NDArray[np.float32]
 
-#: Shares of meaning and words in a similarity: the mix measured best on five FAQ sets (docs/architecture.md, Search).
-MEANING, WORDS = 0.7, 0.3
+#: Share of meaning in a similarity, the rest being words: the mix measured best on five public FAQ sets.
+MEANING = 0.7
+
+#: The same for Malay. The sentence model knows English only, and finds all Malay alike.
+MEANING_IN_MALAY = 0.4
 
 
 class Encoder(Protocol):
@@ -100,7 +104,8 @@ class SearchIndex:
             return []
         meaning = self._vectors @ vector
         words = (self._word_rows @ self._words.transform([text]).T).toarray().ravel()
-        similarity = MEANING * meaning + WORDS * words
+        share = MEANING_IN_MALAY if guess_language(text) == "ms" else MEANING
+        similarity = share * meaning + (1 - share) * words
         hits = []
         for number, entry in enumerate(self.published.entries):
             rows = np.flatnonzero(self._owners == number)
