@@ -9,7 +9,7 @@ ENGINE_PY := engine/.venv/bin/python
 export UV_PYTHON_PREFERENCE ?= only-system
 export PYTHONPATH :=
 
-.PHONY: help install install-dev browser run train test lint unit integration e2e browser-test test-long bench lock clean
+.PHONY: help install install-dev browser run train test lint unit test-long bench lock clean
 
 help:  ## what one can do here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -65,7 +65,7 @@ test: install-dev browser lint  ## everything that must pass
 	@$(PY) -m needlepoint train --if-due
 	@scripts/test
 
-lint: install-dev  ## ruff, mypy, import-linter, and that scripts are sound
+lint: install-dev  ## ruff, mypy, import-linter
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
@@ -74,8 +74,13 @@ lint: install-dev  ## ruff, mypy, import-linter, and that scripts are sound
 unit: install-dev  ## the fast tests
 	@$(PY) -m pytest -q tests/unit
 
-test-long: install-dev browser  ## soaks and large data; takes an hour
+test-long: install-dev  ## what takes minutes: a long talk, answered as fast at its end as at its beginning
+	@$(PY) -m needlepoint train --if-due
 	@$(PY) -m pytest -q -m long tests
+
+bench: install-dev  ## time a message takes through the whole product, and at the 5th, 50th and 500th turn
+	@$(PY) -m needlepoint train --if-due
+	@$(PY) -m benchmarks.turns
 
 clean:  ## remove environments and everything made at run time, the database too
 	rm -rf .venv engine/.venv .tools var

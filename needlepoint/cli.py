@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import sys
 from contextlib import contextmanager
@@ -66,6 +67,9 @@ _EXPECTED = (
 
 def main() -> None:
     """Run a command. What a person can mend is one sentence and exit code 1, never a stack trace."""
+    os.umask(0o077)  # database, journal and logs are nobody else's business
+    # A service manager's stop must run what ends the children.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
     except _EXPECTED as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
@@ -63,7 +63,7 @@ class Clinic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hours: Line | None = None
     out_of_hours: Line | None = None
     reads_live: bool = False
-    treatments: list[str] = []
+    treatments: list[Literal["clinic_microneedling", "rf_microneedling", "prp", "home_roller"]] = []
     prices: Prices = Prices()
     policies: Policies = Policies()
 

@@ -53,7 +53,7 @@ def read_yaml(file: Path, kind: type[T]) -> tuple[T, Lines]:
 
     Raises :class:`FileError` for bad YAML, an unknown or missing field, a repeated key, or a value of a wrong type.
     """
-    text = file.read_text(encoding="utf-8")
+    text = _text_of(file)
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -63,6 +63,15 @@ def read_yaml(file: Path, kind: type[T]) -> tuple[T, Lines]:
     if node is not None:
         _walk(file, node, "$", lines)
     return _convert(file, yaml.safe_load(text), kind, lines)
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FileError(file, 1, "does not exist; put it there, or name another place in the settings") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(file, 1, f"cannot be read ({type(error).__name__}); it must be a text file in UTF-8") from None
 
 
 def _walk(file: Path, node: yaml.Node, path: str, lines: dict[str, int]) -> None:
@@ -83,7 +92,7 @@ def _walk(file: Path, node: yaml.Node, path: str, lines: dict[str, int]) -> None
 
 def read_toml(file: Path, kind: type[T]) -> tuple[T, Lines]:
     """Read one TOML document into `kind`; errors as in :func:`read_yaml`."""
-    text = file.read_text(encoding="utf-8")
+    text = _text_of(file)
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

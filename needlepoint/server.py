@@ -15,9 +15,6 @@ from needlepoint.app import create_app
 from needlepoint.settings import Settings
 from needlepoint.webhook import create_webhook
 
-#: Seconds that open requests get to be answered; longer than any turn may take.
-DRAIN = 15
-
 
 class _Server(uvicorn.Server):
     """A server that leaves the signals to us: two of them share this process."""
@@ -35,11 +32,17 @@ def _server(app: object, settings: Settings, host: str, port: int) -> _Server:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=DRAIN,
+        timeout_graceful_shutdown=drain_seconds(settings),
         lifespan="on",
-        proxy_headers=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
     )
     return _Server(config)
+
+
+def drain_seconds(settings: Settings) -> int:
+    """How long open requests get to be answered at a stop: a turn, one that waits for it, and some air."""
+    return int(2 * settings.engine_deadline) + 5
 
 
 async def serve(settings: Settings) -> None:
@@ -66,8 +69,9 @@ async def serve(settings: Settings) -> None:
 
 def run(settings: Settings) -> None:
     """Start the process; returns when it has stopped cleanly."""
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("httpx", "httpcore", "uvicorn.error", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # Libraries stay at warnings: at debug some log whole statements, and with them what patients write.
+    for ours in ("needlepoint", "actions"):
+        logging.getLogger(ours).setLevel(settings.log_level.upper())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings))

@@ -47,6 +47,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     rate_limit: Annotated[int, Meta(ge=1)] = 120
     #: Hours a conversation token is good for.
     token_hours: Annotated[int, Meta(ge=1, le=24 * 30)] = 24
+    #: Addresses of proxies whose X-Forwarded-For is believed, separated by commas; else all visitors are one address.
+    trusted_proxies: str = ""
     #: True behind https: cookies are then only sent over it.
     secure_cookies: bool = False
     data_dir: str = str(ROOT / "data")
@@ -123,7 +125,12 @@ def with_secrets(settings: Settings) -> Settings:
     for name in ("secret_key", "engine_secret"):
         if not getattr(settings, name):
             secret = secrets.token_urlsafe(32)
-            file = os.open(settings.var / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                file = os.open(settings.var / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:
+                raise SettingsError(
+                    f"{settings.var / name} is empty or was just made by another start; try again, or delete it"
+                ) from None
             with os.fdopen(file, "w") as out:
                 out.write(secret)
             settings = msgspec.structs.replace(settings, **{name: secret})

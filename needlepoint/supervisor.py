@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import os
 import signal
@@ -17,13 +18,11 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from needlepoint.server import drain_seconds
 from needlepoint.settings import ENVIRONMENT_PREFIX, ROOT, Settings
 from needlepoint.training import engine_environment, engine_python, model_file
 
 log = logging.getLogger(__name__)
-
-#: Seconds a process may take to stop before it is killed; the app's own drain fits in.
-STOP_WITHIN = 20.0
 
 #: Seconds an engine or the app may take until it answers.
 READY_WITHIN = 120.0
@@ -41,7 +40,11 @@ class SupervisorError(RuntimeError):
 class Child:
     """One process that is kept alive until told to stop."""
 
-    def __init__(self, name: str, command: list[str], environment: dict[str, str], log_file: Path) -> None:
+    def __init__(
+        self, name: str, command: list[str], environment: dict[str, str], log_file: Path, patience: float
+    ) -> None:
+        """`patience`: seconds it may take to stop before it is killed."""
+        self._patience = patience
         self.name = name
         self.command = command
         self._environment = environment
@@ -65,6 +68,7 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
+                preexec_fn=_end_with_parent,
                 start_new_session=True,  # Ctrl-C in a terminal must reach us alone: we decide the order of stopping
             )
 
@@ -84,15 +88,15 @@ class Child:
             await self._spawn()
 
     async def stop(self) -> None:
-        """Ask it to stop, and kill it when it does not within :data:`STOP_WITHIN`."""
+        """Ask it to stop, and kill it when it does not in time."""
         self._stopping = True
         if self.process is not None and self.process.returncode is None:
             with suppress(ProcessLookupError):
                 self.process.terminate()
             try:
-                await asyncio.wait_for(self.process.wait(), STOP_WITHIN)
+                await asyncio.wait_for(self.process.wait(), self._patience)
             except TimeoutError:
-                log.warning("%s did not stop within %s s and is killed", self.name, STOP_WITHIN)
+                log.warning("%s did not stop within %s s and is killed", self.name, self._patience)
                 with suppress(ProcessLookupError):
                     os.killpg(self.process.pid, signal.SIGKILL)
                 await self.process.wait()
@@ -105,6 +109,16 @@ class Child:
         with suppress(OSError):
             return "\n".join(self._log_file.read_text(errors="replace").splitlines()[-lines:])
         return ""
+
+
+def _end_with_parent() -> None:
+    """Let the kernel end this child when the supervisor is killed: nobody else would. Linux only."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+#: From linux/prctl.h.
+_PR_SET_PDEATHSIG = 1
 
 
 def _how(status: int) -> str:
@@ -122,6 +136,7 @@ class Supervisor:
             )
         self._settings = settings
         self._engine_count = engines
+        self._patience = drain_seconds(settings) + 5.0
         self._running: dict[str, Child] = {}
         self._app: Child | None = None
 
@@ -164,7 +179,8 @@ class Supervisor:
             self._running[url] = self._engine(url)
             await self._running[url].start()
         environment = {**os.environ, **_as_environment(self._settings)}
-        self._app = Child("app", [sys.executable, "-m", "needlepoint", "serve"], environment, self._log_file("app"))
+        command = [sys.executable, "-m", "needlepoint", "serve"]
+        self._app = Child("app", command, environment, self._log_file("app"), self._patience)
         await self._app.start()
         for url, child in self._running.items():
             await self._wait_for_engine(url, child)
@@ -177,7 +193,7 @@ class Supervisor:
             *("--port", str(port), "--model", str(model_file(self._settings))),
         ]
         name = f"engine-{port}"
-        return Child(name, command, engine_environment(self._settings), self._log_file(name))
+        return Child(name, command, engine_environment(self._settings), self._log_file(name), self._patience)
 
     async def _wait_for_engine(self, url: str, child: Child) -> None:
         headers = {"Authorization": f"Bearer {self._settings.engine_secret}"}
@@ -204,9 +220,16 @@ class Supervisor:
                 try:
                     await self._wait_for_engine(spare, fresh)
                 except SupervisorError as error:
-                    log.error("the new model does not start, the old engine stays: %s", error)
-                    await fresh.stop()
+                    log.error("the new model does not start: %s", error)
+                    if spare == old_url:
+                        self._running[spare] = fresh  # it goes on trying; a mended model will bring it up
+                    else:
+                        log.error("the old engine stays; train again")
+                        await fresh.stop()
                     break
+                except asyncio.CancelledError:
+                    await fresh.stop()
+                    raise
                 self._running[spare] = fresh
                 if old_url != spare:
                     await self._running.pop(old_url).stop()

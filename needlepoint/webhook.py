@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import traceback
 from typing import Any
 
 from litestar import Litestar, Request, post
@@ -33,5 +34,11 @@ def create_webhook(secret: str) -> Litestar:
             return Response({"error": str(rejection), "action_name": rejection.action_name}, status_code=400)
         except ActionNotFoundException as missing:
             return Response({"error": str(missing), "action_name": missing.action_name}, status_code=404)
+        except Exception as error:
+            # Where, but not the message: it could hold a patient's words.
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            name = call.get("next_action") if isinstance(call, dict) else None
+            log.error("action %s failed: %s at %s:%s", name, type(error).__name__, where.filename, where.lineno)
+            return Response({"error": "the action failed", "action_name": name}, status_code=500)
 
-    return Litestar([run_action], openapi_config=None)
+    return Litestar([run_action], openapi_config=None, logging_config=None)

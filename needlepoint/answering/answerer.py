@@ -76,16 +76,22 @@ class Answerer:
         if question.choice is not None:
             return self._chosen(question)
         scored = self.rank(question)
-        if not scored or self.index.published.withdrawn:
+        if self.index.published.withdrawn:
+            scored = [one for one in scored if one.hit.entry.topic == "urgent"]
+        if not scored:
             return Answered(self._decline(question, 0.0, {"reason": "nothing may be given"}))
         best = scored[0]
         confidence = self._confidence(scored)
         why = self._why(scored, question)
+        if best.hit.entry.topic == "urgent" and confidence >= self.weights.clarify_from:
+            return Answered(self._ask_about_safety(question, confidence, why))
         if confidence >= self.weights.answer_from:
             return Answered(self._give(best.hit.entry, question, confidence, why))
         outside = question.intents.get("out_of_scope", 0.0)
-        if confidence >= self.weights.clarify_from and outside < 0.5 and not question.remembered.get("open_question"):
-            return Answered(self._clarify(scored, question, confidence, why))
+        unclear = confidence >= self.weights.clarify_from and outside < 0.5
+        offered = [one.hit.entry for one in scored if one.hit.entry.topic != "urgent"][:3]
+        if unclear and offered and not question.remembered.get("open_question"):
+            return Answered(self._clarify(offered, question, confidence, why))
         return Answered(self._decline(question, confidence, why))
 
     def small_talk(self, question: Question) -> Answered:
@@ -167,9 +173,9 @@ class Answerer:
         )
         if given.language != question.language:
             lead.append(self.phrases.say("answer_in_english", question.language))
-        urgency: Urgency = entry.level or question.safety_level  # type: ignore[assignment]
+        urgency: Urgency = question.safety_level  # type: ignore[assignment]
         return Reply(
-            kind="urgent" if entry.topic == "urgent" and entry.level != "contact_clinic" else "answer",
+            kind="answer",
             topic=entry.topic,  # type: ignore[arg-type]
             text="\n\n".join(lead),
             answers=[given],
@@ -189,14 +195,30 @@ class Answerer:
             ),
         )
 
-    def _clarify(self, scored: list[Scored], question: Question, confidence: float, why: dict[str, object]) -> Reply:
-        offered = [one.hit.entry for one in scored if one.hit.entry.topic != "urgent"][:3]
+    def _clarify(
+        self, offered: list[PublishedEntry], question: Question, confidence: float, why: dict[str, object]
+    ) -> Reply:
         return Reply(
             kind="clarify",
             topic=offered[0].topic,  # type: ignore[arg-type]
             text=self.phrases.say("clarify", question.language),
             # The app replaces the entry ids by opaque tokens before anybody sees them.
             choices=[Choice(self.spoken(entry, question.language).question, entry.id) for entry in offered],
+            confidence=confidence,
+            why=why,
+        )
+
+    def _ask_about_safety(self, question: Question, confidence: float, why: dict[str, object]) -> Reply:
+        """For words that are like an urgent matter although no rule gave them a level.
+
+        Search cannot see a "no" or an "if", so it must not raise an alarm; answering the nearest topic instead would
+        be as wrong.
+        """
+        return Reply(
+            kind="clarify",
+            topic="urgent",
+            text=self.phrases.say("safety_question", question.language),
+            urgency="contact_clinic",
             confidence=confidence,
             why=why,
         )

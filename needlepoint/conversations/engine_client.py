@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -29,11 +30,19 @@ class ActionMessage(msgspec.Struct, frozen=True):
     effects: list[dict[str, Any]] = []
 
 
+class Parse(msgspec.Struct, frozen=True):
+    """What the engine made of the words, as far as the record keeps it."""
+
+    intent: dict[str, Any] | None = None
+    intent_ranking: list[dict[str, Any]] = []
+    entities: list[dict[str, Any]] = []
+
+
 class EngineTurn(msgspec.Struct, frozen=True):
     """An engine's answer to one turn, as the connector sends it."""
 
     messages: list[dict[str, Any]]
-    parse: dict[str, Any]
+    parse: Parse
     actions: list[dict[str, Any]]
     slots: dict[str, Any]
     events: list[dict[str, Any]]
@@ -94,9 +103,12 @@ class EngineClient:
             }
             try:
                 # The connector gives up by itself at the deadline; the margin lets its own answer arrive first.
-                response = await self._http.post(f"{url}/webhooks/needlepoint/turn", json=body, timeout=left + 0.3)
-            except httpx.TimeoutException:
+                async with asyncio.timeout(left + 0.3):  # httpx counts each read anew; this counts them all
+                    response = await self._http.post(f"{url}/webhooks/needlepoint/turn", json=body, timeout=None)
+            except TimeoutError:
                 raise EngineError("deadline", f"{self._deadline} s") from None
+            except httpx.DecodingError as error:
+                raise EngineError("nonsense", type(error).__name__) from None
             except httpx.TransportError as error:
                 self._avoid_until[url] = time.monotonic() + AVOID_FOR
                 failure = EngineError("unreachable", type(error).__name__)

@@ -41,6 +41,7 @@ class Journal:
 
     def __init__(self, folder: Path, secret: str) -> None:
         self._folder = folder
+        self._unreadable: set[str] = set()
         self._fernet = Fernet(base64.urlsafe_b64encode(hashlib.sha256(b"journal:" + secret.encode()).digest()))
 
     def write(self, entry: JournalEntry) -> None:
@@ -62,7 +63,18 @@ class Journal:
             except FileNotFoundError:
                 continue  # another process replayed it
             except (InvalidToken, msgspec.DecodeError):
-                log.error("journal entry %s cannot be read; was the secret key changed?", file.name)
+                if file.name not in self._unreadable:
+                    self._unreadable.add(file.name)
+                    log.error("journal entry %s cannot be read; was the secret key changed?", file.name)
+
+    def forget(self, conversation: str) -> bool:
+        """Delete what waits of a conversation; returns whether there was anything."""
+        found = False
+        for file, entry in self.entries():
+            if entry.conversation == conversation:
+                file.unlink(missing_ok=True)
+                found = True
+        return found
 
     def __len__(self) -> int:
         return sum(1 for _ in self._folder.glob("*.entry"))

@@ -98,6 +98,15 @@ class Outgoing(Base):
     delivered_at: Mapped[datetime | None]
 
 
+class ErasedConversation(Base):
+    """Remembers, by hash, that a conversation was erased: a token that is still good must not bring it back."""
+
+    __tablename__ = "erased_conversation"
+
+    id_hash: Mapped[str] = mapped_column(primary_key=True)
+    erased_at: Mapped[datetime]
+
+
 class Attention(Base):
     """Something a person of the clinic should look at. Before consent it has no conversation and no text."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 
 #: Messages a conversation is remembered by.
 MESSAGES = 4
@@ -15,15 +15,19 @@ class RecentMessages:
     """What a person said before, oldest first. Best effort: another process or a restart does not know it."""
 
     def __init__(self) -> None:
-        self._said: OrderedDict[str, deque[str]] = OrderedDict()
+        self._said: OrderedDict[str, dict[str, str]] = OrderedDict()
 
-    def of(self, conversation: str) -> list[str]:
-        """The person's earlier messages."""
-        return list(self._said.get(conversation, ()))
+    def before(self, conversation: str, client_id: str) -> list[str]:
+        """The person's other messages; a message that is sent again is not read in its own light."""
+        said = self._said.get(conversation, {})
+        return [text for known, text in said.items() if known != client_id]
 
-    def add(self, conversation: str, text: str) -> None:
+    def add(self, conversation: str, client_id: str, text: str) -> None:
         """Remember a message."""
-        self._said.setdefault(conversation, deque(maxlen=MESSAGES)).append(text)
+        said = self._said.setdefault(conversation, {})
+        said[client_id] = text
+        while len(said) > MESSAGES:
+            del said[next(iter(said))]
         self._said.move_to_end(conversation)
         while len(self._said) > CONVERSATIONS:
             self._said.popitem(last=False)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from needlepoint.conversations import record
@@ -120,13 +120,15 @@ class Reception:
         :class:`~needlepoint.conversations.record.TooManyWaitingError`; never for what is in the text.
         """
         text = clean_text(incoming.text or "")
-        assessment = assess(self._rules, text, self._recent.of(incoming.conversation))
+        earlier = self._recent.before(incoming.conversation, incoming.client_id)
+        assessment = assess(self._rules, text, earlier)
         masked = redact(text, self._phrases.clinic.country)
+        if incoming.consent is not None and masked.text.strip():
+            self._recent.add(incoming.conversation, incoming.client_id, masked.text)
         if assessment.level in ENDS_THE_TURN:
             return await self._urgent(incoming, masked.text, list(masked.kinds), assessment)
         if incoming.consent is None:
             raise ConsentNeededError
-        self._recent.add(incoming.conversation, masked.text)
         assessed = assessment_data(assessment)
         try:
             chosen = await self._chosen(incoming)
@@ -148,14 +150,16 @@ class Reception:
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             log.error("the database did not take a message: %s", type(error).__name__)
             reply = self._apology(incoming.language)
-            self._journal.write(self._entry(incoming, masked.text, list(masked.kinds), assessed, "apologised", reply))
+            self._keep(self._entry(incoming, masked.text, list(masked.kinds), assessed, "apologised", reply))
             return Received(incoming.client_id, "apologised", None, now(), reply)
 
     async def erase(self, conversation: str) -> None:
         """Delete a conversation and everything it holds. Raises UnknownConversationError when there is none."""
         self._recent.forget(conversation)
-        if not await record.erase(self._database, conversation):
+        waiting = self._journal.forget(conversation)
+        if not await record.erase(self._database, conversation) and not waiting:
             raise UnknownConversationError(conversation)
+        self._notify(conversation)  # its open streams see that it is gone
 
     async def drain(self) -> None:
         """Wait until what is being recorded is recorded."""
@@ -171,7 +175,7 @@ class Reception:
         self._recordings.add(recording)
         recording.add_done_callback(self._recordings.discard)
         done, _ = await asyncio.wait({recording}, timeout=URGENT_PATIENCE)
-        event = recording.result() if done else None
+        event = recording.result() if done and recording.exception() is None else None
         return Received(incoming.client_id, "urgent", event, at, reply)
 
     def _urgent_reply(self, language: str, text: str, assessment: Assessment) -> Reply:
@@ -203,26 +207,34 @@ class Reception:
                 await record.alert_without_consent(self._database, assessed, at)
                 return None
             await self._open_if_unrecorded(incoming)
-            known = await record.store_urgent(
-                self._database,
-                incoming.conversation,
-                incoming.client_id,
-                text,
-                incoming.choice,
-                redacted,
-                assessed,
-                msgspec.to_builtins(reply),
-                at,
-            )
-        except UnknownConversationError:
-            await record.alert_without_consent(self._database, assessed, at)
-            return None
+            try:
+                known = await record.store_urgent(
+                    self._database,
+                    incoming.conversation,
+                    incoming.client_id,
+                    text,
+                    incoming.choice,
+                    redacted,
+                    assessed,
+                    msgspec.to_builtins(reply),
+                    at,
+                )
+            except UnknownConversationError:
+                await record.alert_without_consent(self._database, assessed, at)
+                return None
         except Exception as error:
-            log.error("an urgent message went to the journal: %s", type(error).__name__)
-            self._journal.write(self._entry(incoming, text, redacted, assessed, "urgent", reply))
+            log.error("an urgent message goes to the journal: %s", type(error).__name__)
+            self._keep(self._entry(incoming, text, redacted, assessed, "urgent", reply))
             return None
         self._notify(incoming.conversation)
         return known.event
+
+    def _keep(self, entry: JournalEntry) -> None:
+        """Write to the journal. If even that fails the person still gets the reply; all we can do is say so loudly."""
+        try:
+            self._journal.write(entry)
+        except OSError as error:
+            log.critical("a message could be kept nowhere (%s): check disk space and rights of the var folder", error)
 
     # -- ordinary ----------------------------------------------------------------------------------------------
 
@@ -285,7 +297,7 @@ class Reception:
             turn = await self._engines.turn(
                 incoming.conversation,
                 incoming.client_id,
-                text,
+                text[:LONGEST_MESSAGE],  # masking can make it longer
                 chosen.entry if chosen else None,
                 compose(
                     state.created_at,
@@ -315,8 +327,8 @@ class Reception:
             )
         reply, offered = _with_tokens(said.reply, taken.seq)
         reply = msgspec.structs.replace(reply, urgency=_higher(reply.urgency, assessment.level))
-        attention = [f"effect: {effect['type']}" for effect in said.effects if effect.get("type") == "call_person"]
-        if reply.kind == "urgent":
+        attention = ["wants_a_person" for effect in said.effects if effect.get("type") == "call_person"]
+        if reply.topic == "urgent":
             attention.append("possibly_missed_urgent")
         return Outcome(
             state="answered",
@@ -325,9 +337,9 @@ class Reception:
             provenance={
                 **self._provenance(),
                 "model": turn.model,
-                "intent": turn.parse.get("intent"),
-                "intent_ranking": (turn.parse.get("intent_ranking") or [])[:3],
-                "entities": turn.parse.get("entities", []),
+                "intent": turn.parse.intent,
+                "intent_ranking": turn.parse.intent_ranking[:3],
+                "entities": turn.parse.entities,
                 "actions": turn.actions,
                 "offered": offered,
                 "latency_ms": _milliseconds(started),
@@ -371,34 +383,47 @@ class Reception:
         return count
 
     async def replay_journal(self) -> int:
-        """Bring what the journal holds into the database; returns how many entries."""
+        """Bring what the journal holds into the database; returns how many entries.
+
+        An entry that the database refuses for what it says is set aside, so that it does not hold up the others; that
+        the database is away ends the round (raises what the database raises).
+        """
         count = 0
         for file, entry in self._journal.entries():
-            if entry.conversation is None:
-                await record.alert_without_consent(self._database, entry.assessment, entry.at)
-            else:
-                if entry.opening is not None:
-                    with suppress(IntegrityError):  # it is there by now
-                        await record.start(self._database, *entry.opening, entry.conversation)
-                store = record.store_urgent if entry.state == "urgent" else record.store_apologised
-                try:
-                    await store(
-                        self._database,
-                        entry.conversation,
-                        entry.client_id,
-                        entry.text,
-                        entry.choice,
-                        entry.redacted,
-                        entry.assessment,
-                        entry.reply,
-                        entry.at,
-                    )
-                    self._notify(entry.conversation)
-                except UnknownConversationError:
-                    log.warning("a journal entry belongs to a conversation that was erased; it is dropped")
+            try:
+                await self._replay(entry)
+            except (OperationalError, OSError, TimeoutError):
+                raise
+            except UnknownConversationError:
+                log.warning("a journal entry belongs to a conversation that was erased; it is dropped")
+            except Exception as error:
+                log.error("journal entry %s was refused (%s) and is set aside", file.name, type(error).__name__)
+                file.rename(file.with_suffix(".refused"))
+                continue
             file.unlink(missing_ok=True)
             count += 1
         return count
+
+    async def _replay(self, entry: JournalEntry) -> None:
+        if entry.conversation is None:
+            await record.alert_without_consent(self._database, entry.assessment, entry.at)
+            return
+        if entry.opening is not None:
+            with suppress(IntegrityError):  # it is there by now
+                await record.start(self._database, *entry.opening, entry.conversation)
+        store = record.store_urgent if entry.state == "urgent" else record.store_apologised
+        await store(
+            self._database,
+            entry.conversation,
+            entry.client_id,
+            entry.text,
+            entry.choice,
+            entry.redacted,
+            entry.assessment,
+            entry.reply,
+            entry.at,
+        )
+        self._notify(entry.conversation)
 
     def _entry(
         self,

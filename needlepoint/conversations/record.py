@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -13,9 +14,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from needlepoint.conversations.carried import CARRIED_TURNS
-from needlepoint.conversations.models import Attention, Conversation, Message, Outgoing, Turn
+from needlepoint.conversations.models import Attention, Conversation, ErasedConversation, Message, Outgoing, Turn
 from needlepoint.db.base import now
-from needlepoint.db.connect import READS_ONLY
+from needlepoint.db.connect import READS_ONLY, forget_deleted
 
 #: Messages that may wait in one conversation; whoever sends more is told to wait.
 MOST_WAITING = 20
@@ -83,6 +84,9 @@ async def start(
     conversation = conversation or new_id()
     at = now()
     async with engine.begin() as connection:
+        erased = select(ErasedConversation.id_hash).where(ErasedConversation.id_hash == _hash(conversation))
+        if await connection.scalar(erased):
+            raise UnknownConversationError(conversation)
         await connection.execute(
             insert(Conversation).values(
                 id=conversation,
@@ -118,19 +122,24 @@ async def accept(
     redacted: list[str],
     assessment: dict[str, Any],
     patience: timedelta,
+    most: int | None = MOST_WAITING,
 ) -> Taken | Known:
     """Store a message as accepted, in one commit, or say what became of it if its id is known.
 
-    `patience` is how long one turn may take; the message's lease allows for those waiting before it.
+    `patience` is how long one turn may take; the message's lease allows for those waiting before it. With `most` or
+    more waiting, :class:`TooManyWaitingError` is raised.
     """
     at = now()
     try:
         async with engine.begin() as connection:
             seq = await _next_seq(connection, conversation, at)
+            mine = (Message.conversation_id == conversation, Message.client_id == client_id)
+            if await connection.scalar(select(Message.id).where(*mine)):
+                raise _SeenBeforeError
             waiting = await connection.scalar(
                 select(func.count()).where(Message.conversation_id == conversation, Message.state == "accepted")
             )
-            if (waiting or 0) >= MOST_WAITING:
+            if most is not None and (waiting or 0) >= most:
                 raise TooManyWaitingError(conversation)
             row = await connection.scalar(
                 insert(Message)
@@ -150,11 +159,15 @@ async def accept(
             )
             assert row is not None
             return Taken(row, seq)
-    except IntegrityError:
+    except _SeenBeforeError:
         known = await find(engine, conversation, client_id)
         if known is None:
-            raise
+            raise UnknownConversationError(conversation) from None
         return known
+
+
+class _SeenBeforeError(Exception):
+    """Undoes the transaction that had begun for a message id that is known."""
 
 
 async def _next_seq(connection: AsyncConnection, conversation: str, at: datetime) -> int:
@@ -397,7 +410,9 @@ async def store_apologised(
     at: datetime,
 ) -> None:
     """Record a message that was answered with an apology while the database was away."""
-    taken = await accept(engine, conversation, client_id, text, choice, redacted, assessment, timedelta(minutes=1))
+    taken = await accept(
+        engine, conversation, client_id, text, choice, redacted, assessment, timedelta(minutes=1), most=None
+    )
     if isinstance(taken, Taken):
         outcome = Outcome(
             state="apologised",
@@ -492,7 +507,22 @@ async def erase(engine: AsyncEngine, conversation: str) -> bool:
     """Delete everything about a conversation; returns whether there was anything."""
     async with engine.begin() as connection:
         done = await connection.execute(delete(Conversation).where(Conversation.id == conversation))
-        return done.rowcount > 0
+        already = ErasedConversation.id_hash == _hash(conversation)
+        if not await connection.scalar(select(ErasedConversation.id_hash).where(already)):
+            await connection.execute(insert(ErasedConversation).values(id_hash=_hash(conversation), erased_at=now()))
+    await forget_deleted(engine)
+    return done.rowcount > 0
+
+
+async def is_erased(engine: AsyncEngine, conversation: str) -> bool:
+    """Was this conversation erased?"""
+    erased = exists().where(ErasedConversation.id_hash == _hash(conversation))
+    async with _reading(engine) as connection:
+        return bool(await connection.scalar(select(erased)))
+
+
+def _hash(conversation: str) -> str:
+    return hashlib.sha256(conversation.encode()).hexdigest()
 
 
 class Offered(msgspec.Struct, frozen=True):

@@ -32,19 +32,26 @@ def _url(address: str, *, asynchronous: bool) -> URL:
 
 def _options(url: URL) -> dict[str, Any]:
     # An error message must not carry what a patient wrote into a log.
-    common: dict[str, Any] = {"hide_parameters": True}
+    common: dict[str, Any] = {
+        "hide_parameters": True,
+        "pool_size": 10,
+        "max_overflow": 10,
+        "pool_timeout": PATIENCE,
+    }
     if url.get_backend_name() == "sqlite":
         return common | {"connect_args": {"timeout": PATIENCE}}
     limit = int(PATIENCE * 1000)
     return common | {
         "connect_args": {
             "connect_timeout": int(PATIENCE),
+            # Without these a connection whose other end vanished would hang for minutes.
+            "tcp_user_timeout": int(PATIENCE * 2000),
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 2,
             "options": f"-c lock_timeout={limit} -c statement_timeout={limit * 5} -c timezone=UTC",
         },
         "pool_pre_ping": True,
-        "pool_size": 10,
-        "max_overflow": 10,
-        "pool_timeout": PATIENCE,
     }
 
 
@@ -75,18 +82,23 @@ def _prepare(engine: Engine, url: URL) -> None:
         # with "database is locked" however long it would have waited.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("foreign_keys=ON", "journal_mode=WAL", "synchronous=NORMAL"):
+        for pragma in ("foreign_keys=ON", "journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if not _reads_only(connection) else "BEGIN")
-
-
-def _reads_only(connection: Connection) -> bool:
-    return bool(connection.get_execution_options().get("reads_only"))
+        options = connection.get_execution_options()
+        if not options.get("no_transaction"):
+            connection.exec_driver_sql("BEGIN" if options.get("reads_only") else "BEGIN IMMEDIATE")
 
 
 #: Give this to `execution_options` of a connection that only reads: on SQLite it then does not wait for writers.
 READS_ONLY = {"reads_only": True}
+
+
+async def forget_deleted(engine: AsyncEngine) -> None:
+    """Empty SQLite's write-ahead log, in which deleted rows would stand on; does nothing for other databases."""
+    if engine.dialect.name == "sqlite":
+        async with engine.execution_options(no_transaction=True).connect() as connection:
+            await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -36,6 +36,9 @@ def migrate(engine: Engine) -> None:
     config = _config()
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
+            # A migration may take as long as it needs, and so may waiting for another process's.
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

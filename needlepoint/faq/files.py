@@ -164,6 +164,8 @@ def _problems_of(topic: str, entry: EntryInFile, lines: Lines, path: str) -> lis
                 wrong(f"{at}.{field}", f"nothing fills {{{name}}}; use one of {', '.join(PLACEHOLDERS)}")
         if text.state == "approved" and not (text.approver and text.approved_on and text.review_due):
             wrong(at, "is approved without approver, approved_on and review_due; add them or remove `state`")
+        if text.review_due is not None and text.approved_on is not None and text.review_due <= text.approved_on:
+            wrong(f"{at}.review_due", "is not after approved_on; give the day on which it must be looked at again")
         if text.approver is not None and text.approver == (text.author or version.author):
             wrong(f"{at}.approver", "approved by its own author; another person has to approve it")
     for language, wordings in entry.wordings.items():
@@ -192,32 +194,33 @@ def _twice(entries: list[TopicEntry]) -> list[FileError]:
 
 
 def content_hash(topic: str, entry: EntryInFile) -> str:
-    """Hash of what an entry says and how it is asked for, without version number and approvals.
+    """Hash of what an entry says and how it is asked for, without version number, dates and approvals.
 
     Two entries with the same hash would tell a patient the same thing.
     """
-    version = entry.version
-    texts = {
-        language: msgspec.structs.replace(text, state="in_review", approver=None, approved_on=None, review_due=None)
-        for language, text in version.texts.items()
-    }
-    bare = msgspec.structs.replace(entry, version=msgspec.structs.replace(version, number=1, texts=texts))
-    encoded = msgspec.json.encode([topic, bare], order="deterministic")
-    return hashlib.sha256(encoded).hexdigest()
+    bare = msgspec.structs.replace(entry, version=_said(entry.version))
+    return hashlib.sha256(msgspec.json.encode([topic, bare], order="deterministic")).hexdigest()
 
 
 def said_hash(version: VersionInFile) -> str:
     """Hash of a version's words, windows and sources: if it changes, it is a new version."""
-    said = msgspec.structs.replace(
-        version,
-        number=1,
-        written_on=date.min,
-        texts={
-            language: msgspec.structs.replace(text, state="in_review", approver=None, approved_on=None, review_due=None)
-            for language, text in version.texts.items()
-        },
-    )
-    return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(_said(version), order="deterministic")).hexdigest()
+
+
+def _said(version: VersionInFile) -> VersionInFile:
+    """The version in a form in which two are equal when they say the same: each text with its author, no approvals."""
+    texts = {
+        language: msgspec.structs.replace(
+            text,
+            author=text.author or version.author,
+            state="in_review",
+            approver=None,
+            approved_on=None,
+            review_due=None,
+        )
+        for language, text in sorted(version.texts.items())
+    }
+    return msgspec.structs.replace(version, number=1, author="-", written_on=date.min, texts=texts)
 
 
 class _Dumper(yaml.SafeDumper):

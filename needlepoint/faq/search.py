@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -65,12 +67,12 @@ class VectorCache:
                 if str(stored["digest"]) != digest:
                     return {}
                 return dict(zip(stored["keys"].tolist(), stored["vectors"], strict=True))
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return {}
 
     def _write(self, digest: str, known: dict[str, NDArray[np.float32]]) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._file.with_suffix(f".{hashlib.sha256(digest.encode()).hexdigest()[:8]}.part.npz")
+        partial = self._file.with_suffix(f".{os.getpid()}.part.npz")
         np.savez(partial, digest=np.array(digest), keys=np.array(list(known)), vectors=np.stack(list(known.values())))
         partial.replace(self._file)
 

@@ -65,11 +65,11 @@ def load(engine: Engine, entries: list[TopicEntry], on_conflict: Literal["keep",
             if in_file == in_database:
                 entry.position, entry.loaded_hash = position, in_file
                 unchanged.append(entry.id)
+            elif in_file == entry.loaded_hash:
+                unchanged.append(entry.id)
             elif in_database == entry.loaded_hash or on_conflict == "overwrite":
                 _take(entry, item, position, in_file)
                 changed.append(entry.id)
-            elif in_file == entry.loaded_hash:
-                unchanged.append(entry.id)
             else:
                 conflicts.append(entry.id)
         if conflicts and on_conflict is None:

@@ -54,9 +54,9 @@ class StaffQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A question asked by a command; `at` is the moment it is about."""
 
     message_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
-    conversation: str | None = None
+    conversation: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
     text: Annotated[str, Meta(max_length=LONGEST_MESSAGE)] | None = None
-    choice: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    choice: Annotated[str, Meta(pattern=r"^[\x20-\x7e]{1,64}$")] | None = None
     language: Annotated[str, Meta(pattern=r"^[a-z]{2}$")] | None = None
     at: datetime | None = None
 
@@ -217,7 +217,7 @@ class DeskController(Controller):
         )
 
 
-@post("/api/staff/ask", guards=[by_command], status_code=200)
+@post("/api/staff/ask", guards=[by_command], status_code=200, include_in_schema=False)
 async def ask(data: StaffQuestion, database: AsyncEngine, reception: Reception, phrases: Phrases) -> StaffAnswer:
     """Ask through the live path and see everything; opens a conversation of channel `ask` where none is given."""
     language = phrases.language(data.language)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 import threading
 import time
@@ -12,7 +13,7 @@ import httpx
 import pytest
 
 from needlepoint.channels.web.routes import PRIVACY_VERSION
-from tests.running import Instance, Laboratory
+from tests.running import Engine, Instance, Laboratory
 
 
 def error_of(response: httpx.Response) -> dict[str, str]:
@@ -311,3 +312,74 @@ def test_every_response_carries_the_security_headers(instance: Instance) -> None
             assert "default-src 'self'" in headers["content-security-policy"], path
             assert "unsafe" not in headers["content-security-policy"]
             assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_each_first_choice_of_the_page_is_answered_with_its_own_entry(instance: Instance) -> None:
+    with instance.http() as http:
+        choices = http.get("/api/clinic").json()["first_choices"]
+    wanted = ["on-the-day-checklist", "does-it-hurt", "what-is-normal-after", "first-24-hours"]
+    for choice, entry in zip(choices, wanted, strict=True):
+        reply = instance.conversation().say(choice["text"])["reply"]
+        assert [answer["entry_id"] for answer in reply["answers"]] == [entry], choice
+
+
+def test_text_of_which_nothing_can_be_seen_is_refused(instance: Instance) -> None:
+    conversation = instance.conversation()
+    refused = conversation.post(text="\u200b\u200b")
+    assert (refused.status_code, error_of(refused)["code"]) == (400, "empty_message")
+    grown = conversation.post(text="\ufdfa" * 4000)
+    assert refused.status_code == 400 and "longer" in error_of(grown)["message"]
+    assert conversation.history() == []
+
+
+@pytest.mark.parametrize(
+    "text", ["I take blood thinners", "no fever no pus", "my skin is a bit dry, no fever", "is a fever common"]
+)
+def test_words_that_only_resemble_an_urgent_matter_raise_no_alarm(instance: Instance, text: str) -> None:
+    """Search cannot see a "no": an urgent card needs a rule's finding."""
+    reply = instance.conversation().say(text)["reply"]
+    assert reply["kind"] != "urgent"
+    assert not any("999 now" in answer["text"] for answer in reply["answers"])
+
+
+def test_a_red_flag_spread_over_two_messages_is_seen(instance: Instance) -> None:
+    conversation = instance.conversation()
+    assert conversation.say("the redness is spreading over my cheek")["reply"]["urgency"] == "same_day"
+    assert conversation.say("and I have a fever")["reply"]["urgency"] == "emergency_now"
+
+
+def test_a_conversation_keeps_only_a_few_streams_open(instance: Instance) -> None:
+    conversation = instance.conversation()
+    path = f"/api/conversations/{conversation.id}/events"
+    with contextlib.ExitStack() as stack:
+        streams = []
+        for _ in range(6):
+            http = stack.enter_context(instance.http())
+            streams.append(stack.enter_context(http.stream("GET", path, headers=conversation.headers)))
+            time.sleep(0.05)
+        for ended in streams[:2]:
+            assert list(ended.iter_lines()) == []
+        conversation.say("does it hurt?")
+        assert any(line.startswith("id: 1") for line in streams[-1].iter_lines())
+
+
+def test_no_log_holds_what_a_patient_wrote(laboratory: Laboratory, engine: Engine) -> None:
+    instance = laboratory.instance([engine], log_level="debug")
+    secret_words = "my dog Bruno ate the numbing cream"
+    instance.conversation().say(secret_words)
+    instance.conversation().say(f"I cannot breathe and my tongue is swelling, {secret_words}")
+    instance.stop()
+    assert "Bruno" not in instance.whole_log()
+    assert "Bruno" not in engine.whole_log()
+
+
+def test_with_unapproved_answers_withheld_everyday_questions_are_declined_and_cards_given(
+    laboratory: Laboratory, engine: Engine
+) -> None:
+    instance = laboratory.instance([engine], unapproved_answers="withhold")
+    for text in ("is swelling normal", "does it hurt", "is some itching ok", "how do I prepare", "hello"):
+        outcome = instance.conversation().say(text)
+        assert outcome["state"] == "answered", text
+        assert outcome["reply"]["answers"] == []
+    assert instance.conversation().say("I cannot breathe")["reply"]["answers"]
+    instance.stop()

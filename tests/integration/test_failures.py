@@ -260,6 +260,62 @@ def test_with_the_database_locked_red_flags_are_answered_and_everything_is_kept(
     assert sorted(attention(instance)) == ["database_unavailable", "urgent"]
 
 
+def test_with_database_and_journal_both_gone_the_card_is_still_given(locked_sqlite: Any) -> None:
+    instance, lock, unlock = locked_sqlite
+    conversation = instance.conversation()
+    (instance.var / "journal").write_text("in the way: nothing can be written here")
+    lock()
+    assert conversation.say(URGENT)["reply"]["kind"] == "urgent"
+    assert is_apology(conversation.say("how long will I be red?"))
+    unlock()
+    assert "could be kept nowhere" in instance.whole_log()
+
+
+def test_what_was_erased_does_not_come_back_from_the_journal_or_by_its_token(locked_sqlite: Any) -> None:
+    instance, lock, unlock = locked_sqlite
+    instance.conversation().say("does it hurt?")
+    lock()
+    conversation = instance.conversation()  # opened while the database is away
+    assert is_apology(conversation.say("a very private matter"))
+    path = f"/api/conversations/{conversation.id}"
+    unlock()
+    wait_until(lambda: not list((instance.var / "journal").glob("*.entry")))
+    assert conversation.http.delete(path, headers=conversation.headers).status_code == 204
+    assert conversation.post(text="and another one").status_code == 404
+    time.sleep(1.5)
+    for file in instance.var.glob("needlepoint.db*"):
+        assert b"private matter" not in file.read_bytes(), file.name
+
+
+def test_a_journal_entry_the_database_refuses_does_not_hold_up_the_others(
+    laboratory: Laboratory, engine: Engine, postgres: str
+) -> None:
+    from datetime import UTC, datetime
+
+    from needlepoint.conversations.journal import Journal, JournalEntry
+
+    instance = laboratory.instance([engine], database=postgres)
+    conversation = instance.conversation()
+    journal = Journal(instance.var / "journal", SECRET)
+    for text_ in ("refused: \0", "my tongue is swelling"):
+        journal.write(
+            JournalEntry(
+                at=datetime.now(UTC),
+                conversation=conversation.id,
+                client_id=f"client-{len(text_)}",
+                text=text_,
+                choice=None,
+                redacted=[],
+                assessment={"level": "emergency_now"},
+                state="urgent",
+                reply={"kind": "urgent", "topic": "urgent"},
+            )
+        )
+    wait_until(lambda: any(line["text"] == "my tongue is swelling" for line in conversation.history()))
+    assert len(list((instance.var / "journal").glob("*.refused"))) == 1
+    instance.stop()
+
+
 def test_with_postgresql_refusing_red_flags_are_answered_and_everything_is_kept(
     laboratory: Laboratory, engine: Engine, postgres: str, postgres_server: str
 ) -> None:

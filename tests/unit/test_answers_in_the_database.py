@@ -83,6 +83,29 @@ def test_an_edit_in_the_desk_is_not_overwritten_by_a_load(database: Engine) -> N
     assert given(database) == {"makeup-after": "Wait two days."}
 
 
+def test_taking_the_files_side_changes_only_what_is_in_conflict(database: Engine) -> None:
+    store.load(database, [entry(), entry("washing-after")])
+    with database.begin() as connection:
+        connection.execute(text("UPDATE faq_text SET answer = 'Ask us first.'"))
+    changed = [entry(answer="Wait two days."), entry("washing-after")]
+    assert store.load(database, changed).conflicts == ["makeup-after"]
+    store.load(database, changed, "overwrite")
+    assert given(database) == {"makeup-after": "Wait two days.", "washing-after": "Ask us first."}
+
+
+def test_a_new_date_or_a_named_author_in_the_file_is_no_conflict(database: Engine) -> None:
+    def written(on: date, author: str | None, answer: str = "Wait a day.") -> TopicEntry:
+        item = entry(answer=answer)
+        texts = {"en": msgspec.structs.replace(item.entry.version.texts["en"], author=author)}
+        version = msgspec.structs.replace(item.entry.version, written_on=on, texts=texts)
+        return msgspec.structs.replace(item, entry=msgspec.structs.replace(item.entry, version=version))
+
+    store.load(database, [written(TODAY, None)])
+    assert store.load(database, [written(TODAY + timedelta(days=1), None)]).unchanged == ["makeup-after"]
+    assert store.load(database, [written(TODAY, "Nurse Aida")]).changed == ["makeup-after"]
+    assert store.load(database, [written(TODAY, "Nurse Aida", "Wait two days.")]).changed == ["makeup-after"]
+
+
 def test_unapproved_starting_texts_are_withheld_when_the_setting_says_so_but_never_a_card(database: Engine) -> None:
     store.load(database, [entry(), entry("severe-allergic-reaction", topic="urgent", level="emergency_now")])
     assert set(given(database)) == {"makeup-after", "severe-allergic-reaction"}

@@ -15,7 +15,7 @@ import pytest
 
 from needlepoint.conversations import tokens
 from needlepoint.conversations.carried import CARRIED_TURNS, compose, slots_to_keep, to_keep
-from needlepoint.conversations.engine_client import EngineClient, EngineError, EngineTurn
+from needlepoint.conversations.engine_client import EngineClient, EngineError, EngineTurn, Parse
 from needlepoint.conversations.journal import Journal, JournalEntry
 from needlepoint.conversations.tokens import TokenError
 
@@ -116,7 +116,7 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
-        body = msgspec.json.encode(EngineTurn([], {}, [], {}, [], model=str(self.server.server_port)))
+        body = msgspec.json.encode(EngineTurn([], Parse(), [], {}, [], model=str(self.server.server_port)))
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()

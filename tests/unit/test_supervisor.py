@@ -24,7 +24,7 @@ IGNORES = [
 
 
 def child(command: list[str], folder: Path) -> Child:
-    return Child("child", command, dict(os.environ), folder / "child.log")
+    return Child("child", command, dict(os.environ), folder / "child.log", patience=1.0)
 
 
 async def until(condition: object, within: float = 10) -> None:
@@ -73,9 +73,7 @@ def test_a_stopped_process_stays_stopped(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_a_process_that_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("needlepoint.supervisor.STOP_WITHIN", 0.3)
-
+def test_a_process_that_does_not_stop_is_killed(tmp_path: Path) -> None:
     async def scenario() -> None:
         one = child(IGNORES, tmp_path)
         await one.start()

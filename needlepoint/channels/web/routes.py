@@ -18,9 +18,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from needlepoint.channels.web.streams import Streams
 from needlepoint.conversations import record, tokens
 from needlepoint.conversations.reception import LONGEST_MESSAGE, Incoming, Received, Reception
+from needlepoint.conversations.record import UnknownConversationError
 from needlepoint.conversations.tokens import Token, TokenError
 from needlepoint.phrases import Phrases
 from needlepoint.reply import Reply, for_patient
+from needlepoint.safety import clean_text
 from needlepoint.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,10 @@ LARGEST_BODY = 64 * 1024
 PRIVACY_VERSION = "2026-11"
 
 PAGE = Path(__file__).parent / "page"
+
+
+#: What a pressed button sends back: visible ASCII, as every channel can carry it.
+ChoiceToken = Annotated[str, Meta(pattern=r"^[\x20-\x7e]{1,64}$")]
 
 
 class StartConversation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,7 +58,7 @@ class PostMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     message_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
     text: Annotated[str, Meta(max_length=LONGEST_MESSAGE)] | None = None
-    choice: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    choice: ChoiceToken | None = None
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -88,12 +94,21 @@ def outcome_of(received: Received) -> Outcome:
     return Outcome(received.message_id, received.state, received.event_id, received.at, reply)
 
 
-def checked_text(text: str | None, choice: str | None) -> None:
-    """Raise the clear refusal for a message that says nothing, or two things at once."""
+def checked_text(text: str | None, choice: str | None) -> str | None:
+    """The text as the reception reads it: without what cannot be seen.
+
+    Raises the clear refusal for a message that says nothing, too much, or two things at once.
+    """
     if (text is None) == (choice is None):
         raise Refusal(400, "bad_request", "send either `text` or `choice`")
-    if text is not None and not text.strip():
+    if text is None:
+        return None
+    text = clean_text(text)
+    if not text.strip():
         raise Refusal(400, "empty_message", "the message is empty; write something")
+    if len(text) > LONGEST_MESSAGE:
+        raise Refusal(400, "bad_request", f"the message is longer than {LONGEST_MESSAGE} characters; send it in parts")
+    return text
 
 
 class ChatController(Controller):
@@ -174,7 +189,7 @@ class ChatController(Controller):
     ) -> Outcome:
         """Say something and get the reply. The same `message_id` again gets the same reply."""
         token = _authorised(request, conversation, settings)
-        checked_text(data.text, data.choice)
+        text = checked_text(data.text, data.choice)
         received = await reception.receive(
             Incoming(
                 conversation=conversation,
@@ -183,7 +198,7 @@ class ChatController(Controller):
                 language=token.language,
                 channel="web",
                 unrecorded=token.unrecorded,
-                text=data.text,
+                text=text,
                 choice=data.choice,
             )
         )
@@ -194,8 +209,13 @@ class ChatController(Controller):
         self, conversation: str, request: Request[Any, Any, Any], settings: Settings, database: Any
     ) -> dict[str, Any]:
         """Both sides of the conversation so far."""
-        _authorised(request, conversation, settings)
-        said = await record.history(database, conversation)
+        token = _authorised(request, conversation, settings)
+        try:
+            said = await record.history(database, conversation)
+        except UnknownConversationError:
+            if not token.unrecorded:
+                raise
+            said = []  # opened while the database was away, and nothing of it is stored yet
         return {
             "messages": [
                 {
@@ -220,11 +240,15 @@ class ChatController(Controller):
         streams: Streams,
     ) -> ServerSentEvent:
         """Replies as they come; resumes after the event named by the Last-Event-ID header."""
-        _authorised(request, conversation, settings)
+        token = _authorised(request, conversation, settings)
         last = request.headers.get("last-event-id", "0")
         if not last.isdecimal() or len(last) > 18:
             raise Refusal(400, "bad_request", "Last-Event-ID must be the id of an event")
-        stream: AsyncIterator[ServerSentEventMessage] = streams.events(database, conversation, int(last))
+        if not streams.has_room():
+            raise Refusal(503, "too_many_streams", "too many open streams; ask for new messages again in a while")
+        stream: AsyncIterator[ServerSentEventMessage] = streams.events(
+            database, conversation, int(last), token.expires_at
+        )
         return ServerSentEvent(stream, headers={"cache-control": "no-store", "x-accel-buffering": "no"})
 
     @delete("/conversations/{conversation:str}")

@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import datetime
 
 import msgspec
 from litestar.response import ServerSentEventMessage
@@ -14,26 +15,45 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from needlepoint.conversations import record
 from needlepoint.conversations.record import Said
+from needlepoint.db.base import now
 from needlepoint.reply import Reply, for_patient
 
 #: Seconds between looks for what another process sent into the same conversation.
 LOOK_EVERY = 1.0
 
+#: Streams one process keeps open, well below the files a process may have; beyond, clients ask for the history.
+MOST_STREAMS = 500
+
+#: Streams one conversation may have open (tabs, a phone); the oldest ends for a new one.
+MOST_OF_ONE = 4
+
 #: Looks without news after which a comment keeps proxies from closing the stream.
 KEEP_ALIVE_AFTER = 15
+
+
+class _Listener:
+    """One open stream: set `woken` to make it look, `leave` to make it end."""
+
+    def __init__(self) -> None:
+        self.woken = asyncio.Event()
+        self.leave = False
 
 
 class Streams:
     """The open streams of this process, by conversation."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._waiting: dict[str, list[_Listener]] = defaultdict(list)
         self._closing = asyncio.Event()
 
     def wake(self, conversation: str) -> None:
         """Something new was committed for this conversation."""
-        for event in self._waiting.get(conversation, ()):
-            event.set()
+        for listener in self._waiting.get(conversation, ()):
+            listener.woken.set()
+
+    def has_room(self) -> bool:
+        """May another stream be opened?"""
+        return sum(map(len, self._waiting.values())) < MOST_STREAMS
 
     def close(self) -> None:
         """End all streams; clients come back to another process and resume."""
@@ -42,18 +62,27 @@ class Streams:
             self.wake(conversation)
 
     async def events(
-        self, database: AsyncEngine, conversation: str, after: int
+        self, database: AsyncEngine, conversation: str, after: int, until: datetime
     ) -> AsyncIterator[ServerSentEventMessage]:
-        """What is sent to this conversation after event `after`, for as long as the client listens."""
-        woken = asyncio.Event()
-        self._waiting[conversation].add(woken)
+        """What is sent to this conversation after event `after`.
+
+        Ends when the client leaves, at `until` (the end of its token), or when the conversation is erased.
+        """
+        listener = _Listener()
+        listeners = self._waiting[conversation]
+        listeners.append(listener)
+        for oldest in listeners[:-MOST_OF_ONE]:
+            oldest.leave = True
+            oldest.woken.set()
         quiet = 0
         try:
-            while not self._closing.is_set():
-                woken.clear()
+            while not self._closing.is_set() and not listener.leave and now() < until:
+                listener.woken.clear()
                 said: list[Said] = []
                 with suppress(SQLAlchemyError, OSError):  # the database is away: keep the stream, look again
                     said = await record.events_after(database, conversation, after)
+                    if not said and quiet % KEEP_ALIVE_AFTER == 0 and await record.is_erased(database, conversation):
+                        break
                 for one in said:
                     assert one.event is not None
                     after = one.event
@@ -67,11 +96,11 @@ class Streams:
                     quiet = 0
                     yield ServerSentEventMessage(comment="still here")
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(woken.wait(), LOOK_EVERY)
+                    await asyncio.wait_for(listener.woken.wait(), LOOK_EVERY)
         finally:
-            self._waiting[conversation].discard(woken)
-            if not self._waiting[conversation]:
-                del self._waiting[conversation]
+            listeners.remove(listener)
+            if not listeners:
+                self._waiting.pop(conversation, None)
 
 
 def _data(said: Said) -> str:

@@ -36,6 +36,12 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_conversation_last_at"), ["last_at"], unique=False)
 
     op.create_table(
+        "erased_conversation",
+        sa.Column("id_hash", sa.String(), nullable=False),
+        sa.Column("erased_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id_hash", name=op.f("pk_erased_conversation")),
+    )
+    op.create_table(
         "faq_entry",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("topic", sa.String(), nullable=False),
@@ -50,8 +56,7 @@ def upgrade() -> None:
         sa.Column("withdrawn_by", sa.String(), nullable=True),
         sa.CheckConstraint("(topic = 'urgent') = (level IS NOT NULL)", name=op.f("ck_faq_entry_level_on_urgent_only")),
         sa.CheckConstraint(
-            "level IS NULL OR level IN ('contact_clinic', 'same_day', 'emergency_now')",
-            name=op.f("ck_faq_entry_level"),
+            "level IS NULL OR level IN ('contact_clinic', 'same_day', 'emergency_now')", name=op.f("ck_faq_entry_level")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_faq_entry")),
     )
@@ -137,8 +142,7 @@ def upgrade() -> None:
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.CheckConstraint(
-            "state IN ('accepted', 'answered', 'apologised', 'overtaken', 'urgent')",
-            name=op.f("ck_message_state"),
+            "state IN ('accepted', 'answered', 'apologised', 'overtaken', 'urgent')", name=op.f("ck_message_state")
         ),
         sa.ForeignKeyConstraint(
             ["conversation_id"],
@@ -194,10 +198,7 @@ def upgrade() -> None:
             name=op.f("ck_faq_source_grade"),
         ),
         sa.ForeignKeyConstraint(
-            ["version_id"],
-            ["faq_version.id"],
-            name=op.f("fk_faq_source_version_id_faq_version"),
-            ondelete="CASCADE",
+            ["version_id"], ["faq_version.id"], name=op.f("fk_faq_source_version_id_faq_version"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_faq_source")),
     )
@@ -227,10 +228,7 @@ def upgrade() -> None:
             "review_due IS NULL OR review_due > approved_on", name=op.f("ck_faq_text_review_after_approval")
         ),
         sa.ForeignKeyConstraint(
-            ["version_id"],
-            ["faq_version.id"],
-            name=op.f("fk_faq_text_version_id_faq_version"),
-            ondelete="CASCADE",
+            ["version_id"], ["faq_version.id"], name=op.f("fk_faq_text_version_id_faq_version"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_faq_text")),
         sa.UniqueConstraint("version_id", "language", name=op.f("uq_faq_text_version_id_language")),
@@ -334,6 +332,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_faq_entry_topic"))
 
     op.drop_table("faq_entry")
+    op.drop_table("erased_conversation")
     with op.batch_alter_table("conversation", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_conversation_last_at"))
         batch_op.drop_index(batch_op.f("ix_conversation_created_at"))
