@@ -63,6 +63,7 @@ class TurnInput(InputChannel):  # type: ignore[misc]
         self._secret = secret
         self._model = ""
         self._processor: TurnProcessor | None = None
+        self._stopping = False
 
     @classmethod
     def name(cls) -> str:
@@ -93,7 +94,12 @@ class TurnInput(InputChannel):  # type: ignore[misc]
         # Sanic marks its handlers, which it cannot do to methods.
         @blueprint.post("/turn")
         async def turn(request: Request) -> HTTPResponse:
-            return await self._turn(request)
+            response = await self._turn(request)
+            if self._stopping:
+                # Sanic closes the connections that are idle when it stops; this one would have been kept open
+                # afterwards, and waited for until the time limit.
+                request.stream.keep_alive = False
+            return response
 
         @blueprint.get("/ready")
         async def ready(request: Request) -> HTTPResponse:
@@ -101,6 +107,7 @@ class TurnInput(InputChannel):  # type: ignore[misc]
 
         blueprint.listener("before_server_start")(self._bound_requests)
         blueprint.listener("after_server_start")(self._prepare)
+        blueprint.listener("before_server_stop")(self._stop)
         return blueprint
 
     async def _bound_requests(self, app: Sanic, loop: asyncio.AbstractEventLoop) -> None:
@@ -108,6 +115,9 @@ class TurnInput(InputChannel):  # type: ignore[misc]
         app.config.RESPONSE_TIMEOUT = int(DEADLINE_SECONDS) + 5
         # SIGTERM: turns that are being answered may finish.
         app.config.GRACEFUL_SHUTDOWN_TIMEOUT = DEADLINE_SECONDS + 5
+
+    async def _stop(self, app: Sanic, loop: asyncio.AbstractEventLoop) -> None:
+        self._stopping = True
 
     async def _prepare(self, app: Sanic, loop: asyncio.AbstractEventLoop) -> None:
         """Takes over the loaded model and reads one sentence with it, so that the first person need not wait.

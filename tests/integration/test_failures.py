@@ -333,7 +333,7 @@ def test_with_postgresql_refusing_red_flags_are_answered_and_everything_is_kept(
 
         allow(False)
         with instance.http() as http:
-            assert http.get("/health/ready").status_code == 503
+            wait_until(lambda: http.get("/health/ready").status_code == 503)
         assert conversation.say(URGENT)["state"] == "urgent"
         assert is_apology(conversation.say("how long will I be red?"))
         allow(True)

@@ -21,9 +21,9 @@ from tests.running import Instance
 QUESTIONS: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "questions.yml").read_text())
 
 #: Lowest shares that pass, with room for a retrained model's noise below what docs/evaluation.md reports.
-FLOORS = {"right": 0.60, "right or offered": 0.75}
+FLOORS = {"right": 0.55, "right or offered": 0.75}
 #: Highest share of wrong answers among questions that have one.
-WRONG_AT_MOST = 0.25
+WRONG_AT_MOST = 0.15
 
 
 def asked(instance: Instance, question: dict[str, Any]) -> dict[str, Any]:
