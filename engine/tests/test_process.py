@@ -24,7 +24,11 @@ from needlepoint_engine.shared_secret import SecretError, shared_secret
 def run(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "needlepoint_engine", *arguments, "--repository", str(project)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[:2]), **environment},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).resolve().parents[1:3])),
+            **environment,
+        },
         capture_output=True,
         text=True,
         timeout=60,
