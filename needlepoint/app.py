@@ -32,7 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from needlepoint import __version__
 from needlepoint.answering import prepared
 from needlepoint.answering.answerer import Weights
-from needlepoint.answering.prepared import PreparedAnswers
+from needlepoint.answering.prepared import LOOK_EVERY, PreparedAnswers
 from needlepoint.channels.web import routes as web
 from needlepoint.channels.web.streams import Streams
 from needlepoint.clinic import read_clinic
@@ -50,9 +50,6 @@ from needlepoint.staff import routes as staff
 from sentence_encoder import SentenceEncoder
 
 log = logging.getLogger(__name__)
-
-#: Seconds between looks for changed answers (a withdrawal must hold everywhere within 5) and abandoned messages.
-LOOK_EVERY = 1.0
 
 #: Sent with every response. The chat page and the desk load nothing from elsewhere and run no inline code.
 SECURITY_HEADERS = {

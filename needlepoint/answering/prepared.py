@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from needlepoint.settings import Settings, read_settings
 from sentence_encoder import SentenceEncoder
 
 log = logging.getLogger(__name__)
+
+#: Seconds between looks for changed answers: a withdrawal must hold everywhere within 5.
+LOOK_EVERY = 1.0
 
 
 class PreparedAnswers:
@@ -69,6 +73,9 @@ class PreparedAnswers:
 
 _prepared: PreparedAnswers | None = None
 
+#: When a stand-alone action server last looked for changes; None where the app does that.
+_looked: float | None = None
+
 
 def use(prepared: PreparedAnswers) -> None:
     """Make the actions of this process use these answers."""
@@ -77,13 +84,20 @@ def use(prepared: PreparedAnswers) -> None:
 
 
 def answerer() -> Answerer:
-    """The answerer for the actions; a stand-alone action server prepares its own on the first call."""
-    global _prepared
+    """The answerer for the actions.
+
+    The app keeps it fresh; a stand-alone action server prepares its own on the first call and looks for changes at
+    most once a second, when it is called.
+    """
+    global _prepared, _looked
     if _prepared is None:
         settings = read_settings()
         phrases = read_phrases(settings.data / "phrases", read_clinic(Path(settings.clinic_file)))
         _prepared = PreparedAnswers(settings, phrases, SentenceEncoder.load(), connect(settings.database))
+        _looked = 0.0
+    if _looked is not None and time.monotonic() - _looked >= LOOK_EVERY:
         _prepared.refresh()
+        _looked = time.monotonic()
     if _prepared.answerer is None:
         raise RuntimeError("no answers have been read from the database yet")
     return _prepared.answerer

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
+import time
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from needlepoint.settings import ROOT
-from tests.running import SECRET, Instance
+from tests.running import SECRET, Instance, fill, free_port
 
 #: Run by the engine's Python: prints an action call exactly as Rasa makes it, or checks an answer as Rasa does.
 MAKE_CALL = """
@@ -90,3 +94,32 @@ def test_telemetry_is_off_in_the_engine() -> None:
     code += "from pathlib import Path; m._prepare(Path('.').resolve()); from rasa import telemetry; "
     code += "print(telemetry.is_telemetry_enabled())"
     assert in_engine(code).strip() == "False"
+
+
+def test_the_actions_run_stand_alone_on_loopback(tmp_path: Path) -> None:
+    """`python -m rasa_sdk --actions actions`, for engines that should not call the app."""
+    database = f"sqlite:///{tmp_path / 'needlepoint.db'}"
+    fill(database)
+    port = free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NEEDLEPOINT_")}
+    environment |= {
+        "NEEDLEPOINT_DATABASE_URL": database,
+        "NEEDLEPOINT_VAR_DIR": str(tmp_path),
+        "SANIC_HOST": "127.0.0.1",
+    }
+    command = [sys.executable, "-m", "rasa_sdk", "--actions", "actions", "-p", str(port)]
+    server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        call = json.loads(in_engine(MAKE_CALL.replace("TEXT", "'what is the weather'")))
+        ends = time.monotonic() + 40
+        while True:
+            assert time.monotonic() < ends
+            try:
+                answer = httpx.post(f"http://127.0.0.1:{port}/webhook", json=call, timeout=30, trust_env=False)
+                break
+            except httpx.TransportError:
+                time.sleep(0.2)
+        assert answer.json()["responses"][0]["custom"]["reply"]["kind"] == "decline"
+    finally:
+        server.terminate()
+        server.wait(15)
