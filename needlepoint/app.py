@@ -192,7 +192,7 @@ def create_app(settings: Settings) -> Built:
         response_headers={"cache-control": "no-store"},
     )
     # Litestar takes "all but /staff" for "everything"; that it is not is tested.
-    warnings.filterwarnings("ignore", message=".*effectively disable.*")
+    warnings.filterwarnings("ignore", message=".*effectively disabling this middleware.*")
     app = Litestar(
         [
             web.chat_page,

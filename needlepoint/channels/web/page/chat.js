@@ -48,6 +48,8 @@ let creating = null;
 let stream = null;
 /** @type {ReturnType<typeof cards.consentCard> | null} */
 let consent = null;
+/** The agreement that is on its way to the clinic. @type {Promise<void> | null} */
+let agreeing = null;
 /** @type {Map<string, Sending>} */
 const messages = new Map();
 /** @type {Set<number>} */
@@ -233,8 +235,10 @@ function flush() {
 }
 
 /** @returns {Promise<api.Session>} the conversation, made when there is none yet */
-function conversation() {
-  if (session) return Promise.resolve(session);
+async function conversation() {
+  // Whoever types right after agreeing must not get a second conversation that knows nothing of it.
+  await agreeing;
+  if (session) return session;
   const mine = generation;
   creating ??= api
     .createConversation(null, clinic?.language ?? "en")
@@ -466,14 +470,18 @@ async function agree() {
     await creating?.catch(() => null);
     const version = clinic.privacy.version;
     const fresh = () => api.createConversation(version, clinic?.language ?? "en");
-    const agreed = session
-      ? await api.giveConsent(session, version).catch((error) => {
+    const asked = session
+      ? api.giveConsent(session, version).catch((error) => {
           if (error instanceof api.Refused && error.ended) return fresh();
           throw error;
         })
-      : await fresh();
+      : fresh();
+    const settled = asked.then((agreed) => {
+      if (mine === generation) setSession(agreed);
+    });
+    agreeing = settled.catch(() => {});
+    await settled;
     if (mine !== generation) return;
-    setSession(agreed);
   } catch (error) {
     if (error instanceof api.Refused && error.code === "other_notice") {
       // The notice changed while this page was open: nobody can agree to what they have not seen.
@@ -486,6 +494,8 @@ async function agree() {
     card.setBusy(false);
     card.showFailure(failureOf(error));
     return;
+  } finally {
+    agreeing = null;
   }
   const agreed = cards.consentNote(clinic);
   card.item.replaceWith(agreed);
