@@ -12,7 +12,8 @@ from typing import Literal
 import msgspec
 
 Kind = Literal["answer", "clarify", "decline", "urgent", "handover", "form", "smalltalk"]
-Topic = Literal[
+#: What an answer can be about.
+AnswerTopic = Literal[
     "about",
     "benefits",
     "suitability",
@@ -25,10 +26,9 @@ Topic = Literal[
     "cost_booking",
     "comparison",
     "urgent",
-    "human",
-    "chitchat",
-    "out_of_scope",
 ]
+#: What a Reply can be about.
+Topic = Literal[AnswerTopic, "human", "chitchat", "out_of_scope"]
 Urgency = Literal["none", "contact_clinic", "same_day", "emergency_now"]
 Grade = Literal["regulator", "society", "hospital", "textbook", "review", "clinic", "seed"]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from needlepoint.reply import AnswerTopic
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -28,24 +30,8 @@ class Question(msgspec.Struct, frozen=True):
 
 
 #: Topic of each intent that asks something; chitchat and the like have none.
-TOPIC_OF_INTENT = {
-    **{
-        f"ask_{topic}": topic
-        for topic in (
-            "about",
-            "benefits",
-            "suitability",
-            "preparation",
-            "pain",
-            "procedure",
-            "side_effects",
-            "aftercare",
-            "home_use",
-            "cost_booking",
-            "comparison",
-        )
-    },
-    "report_symptom": "urgent",
+TOPIC_OF_INTENT = {f"ask_{topic}": topic for topic in get_args(AnswerTopic) if topic != "urgent"} | {
+    "report_symptom": "urgent"
 }
 
 

@@ -141,23 +141,19 @@ async def accept(
             )
             if most is not None and (waiting or 0) >= most:
                 raise TooManyWaitingError(conversation)
-            row = await connection.scalar(
-                insert(Message)
-                .values(
-                    conversation_id=conversation,
-                    seq=seq,
-                    client_id=client_id,
-                    text=text,
-                    choice=choice,
-                    redacted=redacted,
-                    assessment=assessment,
-                    accepted_at=at,
-                    lease_until=at + patience * ((waiting or 0) + 1),
-                    state="accepted",
-                )
-                .returning(Message.id)
+            row = await _insert_message(
+                connection,
+                conversation_id=conversation,
+                seq=seq,
+                client_id=client_id,
+                text=text,
+                choice=choice,
+                redacted=redacted,
+                assessment=assessment,
+                accepted_at=at,
+                lease_until=at + patience * ((waiting or 0) + 1),
+                state="accepted",
             )
-            assert row is not None
             return Taken(row, seq)
     except _SeenBeforeError:
         known = await find(engine, conversation, client_id)
@@ -168,6 +164,12 @@ async def accept(
 
 class _SeenBeforeError(Exception):
     """Undoes the transaction that had begun for a message id that is known."""
+
+
+async def _insert_message(connection: AsyncConnection, **values: Any) -> int:
+    row: int | None = await connection.scalar(insert(Message).values(**values).returning(Message.id))
+    assert row is not None
+    return row
 
 
 async def _next_seq(connection: AsyncConnection, conversation: str, at: datetime) -> int:
@@ -350,23 +352,19 @@ async def store_urgent(
                 .where(Message.conversation_id == conversation, Message.state == "accepted")
                 .values(state="overtaken")
             )
-            row = await connection.scalar(
-                insert(Message)
-                .values(
-                    conversation_id=conversation,
-                    seq=seq,
-                    client_id=client_id,
-                    text=text,
-                    choice=choice,
-                    redacted=redacted,
-                    assessment=assessment,
-                    accepted_at=at,
-                    lease_until=at,
-                    state="urgent",
-                )
-                .returning(Message.id)
+            row = await _insert_message(
+                connection,
+                conversation_id=conversation,
+                seq=seq,
+                client_id=client_id,
+                text=text,
+                choice=choice,
+                redacted=redacted,
+                assessment=assessment,
+                accepted_at=at,
+                lease_until=at,
+                state="urgent",
             )
-            assert row is not None
             event = await connection.scalar(
                 update(Conversation)
                 .where(Conversation.id == conversation)

@@ -15,25 +15,11 @@ from msgspec import Meta
 from needlepoint.clinic import PLACEHOLDERS
 from needlepoint.located import FileError, FileErrors, Lines, read_yaml
 from needlepoint.phrases import unknown_placeholders
-from needlepoint.reply import Grade
+from needlepoint.reply import AnswerTopic, Grade
 
 FactId = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 Words = Annotated[str, Meta(min_length=1, max_length=4000)]
 Treatment = Literal["any", "clinic_microneedling", "rf_microneedling", "prp", "home_roller"]
-AnswerTopic = Literal[
-    "about",
-    "benefits",
-    "suitability",
-    "preparation",
-    "pain",
-    "procedure",
-    "side_effects",
-    "aftercare",
-    "home_use",
-    "cost_booking",
-    "comparison",
-    "urgent",
-]
 Language = Annotated[str, Meta(pattern=r"^[a-z]{2}$")]
 
 #: Topics whose answers must say what is not expected and whom to contact.
