@@ -383,3 +383,10 @@ def test_with_unapproved_answers_withheld_everyday_questions_are_declined_and_ca
         assert outcome["reply"]["answers"] == []
     assert instance.conversation().say("I cannot breathe")["reply"]["answers"]
     instance.stop()
+
+
+@pytest.mark.parametrize("text", ["I have blisters after RF", "muka melepuh lepas morpheus semalam"])
+def test_blisters_get_the_burn_card_and_not_the_nearest_topic(instance: Instance, text: str) -> None:
+    reply = instance.conversation().say(text)["reply"]
+    assert reply["kind"] == "urgent"
+    assert reply["answers"][0]["entry_id"] == "burn-or-blister-after-rf"
