@@ -6,8 +6,9 @@ imports nothing of ours, so that every room can speak of a Reply without knowing
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -99,6 +100,13 @@ class Reply(msgspec.Struct, frozen=True):
     findings: list[Finding] = []
     confidence: float | None = None
     why: dict[str, object] = {}
+
+
+def most_urgent(levels: Iterable[str | None]) -> Urgency:
+    """The highest of some levels; those that are None do not count, and of none at all it is `none`."""
+    order: tuple[Urgency, ...] = get_args(Urgency)
+    given = set(levels)
+    return max((level for level in order if level in given), key=order.index, default="none")
 
 
 def for_patient(reply: Reply) -> Reply:

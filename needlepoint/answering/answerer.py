@@ -11,7 +11,7 @@ from needlepoint.answering.question import Question, topic_probabilities
 from needlepoint.faq.published import PublishedEntry
 from needlepoint.faq.search import Hit, SearchIndex
 from needlepoint.phrases import Phrases
-from needlepoint.reply import Answer, Choice, Reply, Topic, Urgency
+from needlepoint.reply import Answer, Choice, Reply, Urgency
 
 
 class Weights(msgspec.Struct, frozen=True):
@@ -49,13 +49,7 @@ class Answered(msgspec.Struct, frozen=True):
     effects: list[dict[str, Any]] = []
 
 
-_SMALLTALK: dict[str, Topic] = {
-    "chitchat_greet": "chitchat",
-    "chitchat_goodbye": "chitchat",
-    "chitchat_thanks": "chitchat",
-    "chitchat_bot": "chitchat",
-    "chitchat_feeling": "chitchat",
-}
+_SMALLTALK = ("chitchat_greet", "chitchat_goodbye", "chitchat_thanks", "chitchat_bot", "chitchat_feeling")
 
 
 class Answerer:
@@ -103,7 +97,7 @@ class Answerer:
         return Answered(
             Reply(
                 kind="smalltalk",
-                topic=_SMALLTALK[intent],
+                topic="chitchat",
                 text=self.phrases.say(intent, question.language),
                 confidence=question.intents.get(intent, 0.0),
                 why={"intent": intent},

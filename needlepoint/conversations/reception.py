@@ -25,7 +25,7 @@ from needlepoint.db.base import now
 from needlepoint.language import guess_language
 from needlepoint.phrases import Phrases
 from needlepoint.privacy.redaction import redact
-from needlepoint.reply import Choice, Finding, Reply
+from needlepoint.reply import Choice, Finding, Reply, most_urgent
 from needlepoint.safety import Assessment, SafetyRules, assess, clean_text
 
 log = logging.getLogger(__name__)
@@ -326,7 +326,7 @@ class Reception:
                 attention=["engine_failure"],
             )
         reply, offered = _with_tokens(said.reply, taken.seq)
-        reply = msgspec.structs.replace(reply, urgency=_higher(reply.urgency, assessment.level))
+        reply = msgspec.structs.replace(reply, urgency=most_urgent([reply.urgency, assessment.level]))
         attention = ["wants_a_person" for effect in said.effects if effect.get("type") == "call_person"]
         if reply.topic == "urgent":
             attention.append("possibly_missed_urgent")
@@ -471,13 +471,6 @@ def _with_tokens(reply: Reply, seq: int) -> tuple[Reply, list[dict[str, str]]]:
     offered = [{"entry": choice.token, "title": choice.title} for choice in reply.choices]
     choices = [Choice(choice.title, f"{seq}.{number}") for number, choice in enumerate(reply.choices)]
     return msgspec.structs.replace(reply, choices=choices), offered
-
-
-_LEVELS = ("none", "contact_clinic", "same_day", "emergency_now")
-
-
-def _higher(one: Any, other: Any) -> Any:
-    return max(one, other, key=_LEVELS.index)
 
 
 def _milliseconds(started: float) -> float:

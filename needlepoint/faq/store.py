@@ -23,7 +23,7 @@ from needlepoint.faq.files import (
     said_hash,
 )
 from needlepoint.faq.models import Entry, Publication, Version, VersionSource, VersionText, Wording
-from needlepoint.staff.models import StaffMember
+from needlepoint.staff.models import StaffMember, find
 
 #: How long an approval lasts unless the approver says otherwise: HSE Ireland reviews health content every 3 years,
 #: a procedure whose evidence is this young deserves it every year.
@@ -223,7 +223,7 @@ def _publication(session: Session) -> Publication:
 
 
 def _approver(session: Session, name: str) -> StaffMember:
-    member = session.scalar(select(StaffMember).where(StaffMember.name == name))
+    member = find(session, name)
     if member is None:
         raise FaqRefusedError(f"there is no staff member `{name}`; add one with `needlepoint staff add`")
     if member.role not in MAY_APPROVE:

@@ -10,13 +10,13 @@ import jwt
 import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, delete
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from needlepoint.db.base import now
 from needlepoint.db.connect import READS_ONLY
-from needlepoint.staff.models import ROLES, OneTimeLogin, StaffMember
+from needlepoint.staff.models import ROLES, OneTimeLogin, StaffMember, find
 
 #: NIST SP 800-63B asks for at least 8; a clinic's record deserves more, and length beats rules about signs.
 SHORTEST_PASSWORD = 12
@@ -71,7 +71,7 @@ def _check(name: str, password: str, role: str) -> None:
 def check_password(engine: Engine, name: str, password: str) -> SignedIn | None:
     """The member with this name and password. Slow on purpose (argon2): keep it off the event loop."""
     with Session(engine.execution_options(**READS_ONLY)) as session:
-        member = session.scalar(select(StaffMember).where(StaffMember.name == name.strip().replace("\0", "")))
+        member = find(session, name.strip().replace("\0", ""))
         known = None if member is None else (_signed_in(member), member.password_hash)
     # Outside any transaction: this is slow on purpose, and patients' messages must not wait for it.
     try:
@@ -108,7 +108,7 @@ def use_one_time(engine: Engine, token: str, name: str, password: str) -> Signed
         login = session.get(OneTimeLogin, _hash(token), with_for_update=True)
         if login is None or login.expires_at <= now():
             raise AccountError("this link was used or has expired; start again for a new one")
-        member = session.scalar(select(StaffMember).where(StaffMember.name == name.strip()))
+        member = find(session, name.strip())
         if member is None:
             member = StaffMember(name=name.strip(), password_hash=hashed, role="admin", created_at=now())
             session.add(member)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from needlepoint.conversations.models import Attention, Conversation, Message, Outgoing, Turn
 from needlepoint.db.connect import READS_ONLY
-from needlepoint.reply import Reply
+from needlepoint.reply import Reply, most_urgent
 
 #: Conversations a page.
 PAGE_SIZE = 50
@@ -110,7 +110,7 @@ async def conversations(engine: AsyncEngine, zone: ZoneInfo, page: int) -> tuple
             turns=row.turns or 0,
             last_at=row.last_at.astimezone(zone),
             outcome=_outcome(row.state, row.reply),
-            urgency=_highest([level for _, level in by_conversation.get(row.id, [])]),
+            urgency=most_urgent(level for _, level in by_conversation.get(row.id, [])),
             flags=list(dict.fromkeys(reason for reason, _ in by_conversation.get(row.id, []))),
         )
         for row in found
@@ -201,10 +201,3 @@ def _outcome(state: str | None, reply: dict[str, Any] | None) -> str:
     if state is None:
         return "no message"
     return str(reply["kind"]) if state == "answered" and reply else state
-
-
-_LEVELS = ("none", "contact_clinic", "same_day", "emergency_now")
-
-
-def _highest(levels: list[str | None]) -> str:
-    return max((level for level in levels if level), key=_LEVELS.index, default="none")
