@@ -74,9 +74,9 @@ lint: install-dev  ## ruff, mypy, import-linter
 unit: install-dev  ## the fast tests
 	@$(PY) -m pytest -q tests/unit
 
-test-long: install-dev  ## what takes minutes: a long talk, answered as fast at its end as at its beginning
+test-long: install-dev  ## what takes minutes: a long talk; each stored wording hidden while it is asked
 	@$(PY) -m needlepoint train --if-due
-	@$(PY) -m pytest -q -m long tests
+	@$(PY) -m pytest -q -s -m long tests
 
 bench: install-dev  ## time a message takes through the whole product, and at the 5th, 50th and 500th turn
 	@$(PY) -m needlepoint train --if-due

@@ -6,16 +6,21 @@ be called twice without harm.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
 from rasa_sdk import Action, Tracker
+from rasa_sdk.events import FollowupAction, SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 from rasa_sdk.types import DomainDict
 
+from needlepoint.answering import suitability_check
 from needlepoint.answering.answerer import Answered
 from needlepoint.answering.prepared import answerer
-from needlepoint.answering.question import Question
+from needlepoint.answering.question import Part, Question
+from needlepoint.answering.timeline import DayMention
 from sentence_encoder import from_base64
 
 
@@ -27,6 +32,11 @@ def question_of(tracker: Tracker) -> Question:
         entities.setdefault(entity["entity"], []).append(str(entity["value"]))
     ranking = message.get("intent_ranking") or [message.get("intent") or {}]
     vector = message.get("embedding")
+    days = [
+        DayMention(str(one["value"]), one["start"], one["end"], one["entity"] == "treatment_day")
+        for one in message.get("entities", [])
+        if one["entity"] in {"treatment_day", "day"} and "start" in one
+    ]
     return Question(
         text=message.get("text") or "",
         vector=from_base64(vector) if vector else None,
@@ -35,24 +45,60 @@ def question_of(tracker: Tracker) -> Question:
         remembered=dict(tracker.slots),
         language=tracker.slots.get("language") or "en",
         safety_level=tracker.slots.get("safety_level") or "none",
+        safety_cards=tracker.slots.get("safety_cards") or [],
         choice=next(iter(entities.get("entry_id", [])), None),
+        days=days,
+        treatment_words=[
+            (one["start"], one["end"])
+            for one in message.get("entities", [])
+            if one["entity"] == "treatment" and "start" in one
+        ],
+        asked_at=_time(tracker.slots.get("asked_at")),
+        had=_times(tracker.slots.get("had")),
+        booked=_times(tracker.slots.get("booked")),
+        about=tracker.slots.get("about"),
+        parts=[Part(one["text"], from_base64(one["embedding"])) for one in message.get("questions") or []],
     )
 
 
-def _say(dispatcher: CollectingDispatcher, answered: Answered) -> list[dict[str, Any]]:
+def _time(written: str | None) -> datetime | None:
+    return datetime.fromisoformat(written) if written else None
+
+
+def _times(written: list[str] | None) -> tuple[datetime, datetime] | None:
+    return (datetime.fromisoformat(written[0]), datetime.fromisoformat(written[1])) if written else None
+
+
+def say(dispatcher: CollectingDispatcher, answered: Answered) -> None:
+    """Say what was decided."""
     message = {"reply": msgspec.to_builtins(answered.reply), "effects": answered.effects}
     dispatcher.utter_message(json_message=message)
-    return []
+
+
+def set_slots(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The events that set some slots."""
+    return [SlotSet(name, value) for name, value in values.items()]
+
+
+def _between(tracker: Tracker) -> list[dict[str, Any]]:
+    """Whatever a form made of the message before, this one was about something else."""
+    note = suitability_check.NOTE
+    return set_slots({note: None}) if tracker.slots.get(note) else []
 
 
 class ActionAnswer(Action):
-    """Answers, clarifies or declines."""
+    """Answers, clarifies or declines; a pressed button can open the suitability check instead."""
 
     def name(self) -> str:
         return "action_answer"
 
     def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: DomainDict) -> list[dict[str, Any]]:
-        return _say(dispatcher, answerer().answer(question_of(tracker)))
+        question = question_of(tracker)
+        if question.choice in (suitability_check.START, suitability_check.AGAIN):
+            anew = suitability_check.begun_anew() if question.choice == suitability_check.AGAIN else {}
+            return [*set_slots(anew), FollowupAction(suitability_check.FORM)]
+        say(dispatcher, answerer().answer(question))
+        return _between(tracker)
 
 
 class ActionSmallTalk(Action):
@@ -62,7 +108,8 @@ class ActionSmallTalk(Action):
         return "action_smalltalk"
 
     def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: DomainDict) -> list[dict[str, Any]]:
-        return _say(dispatcher, answerer().small_talk(question_of(tracker)))
+        say(dispatcher, answerer().small_talk(question_of(tracker)))
+        return _between(tracker)
 
 
 class ActionHandOver(Action):
@@ -72,4 +119,5 @@ class ActionHandOver(Action):
         return "action_hand_over"
 
     def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: DomainDict) -> list[dict[str, Any]]:
-        return _say(dispatcher, answerer().hand_over(question_of(tracker)))
+        say(dispatcher, answerer().hand_over(question_of(tracker)))
+        return _between(tracker)

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from needlepoint import __version__
+from needlepoint.alerts.channels import read_channels
+from needlepoint.alerts.sending import StaffAlerts, open_senders
 from needlepoint.answering import prepared
-from needlepoint.answering.answerer import Weights
 from needlepoint.answering.prepared import LOOK_EVERY, PreparedAnswers
 from needlepoint.channels.web import routes as web
 from needlepoint.channels.web.streams import Streams
@@ -39,14 +41,19 @@ from needlepoint.clinic import read_clinic
 from needlepoint.conversations.engine_client import EngineClient
 from needlepoint.conversations.journal import Journal
 from needlepoint.conversations.reception import Cards, Reception
+from needlepoint.conversations.staff_alerts import Channel
 from needlepoint.db.connect import READS_ONLY, connect, connect_async
 from needlepoint.db.migrate import newest_revision
 from needlepoint.faq.cards import UrgentCards
+from needlepoint.faq.standing import Standing, read_standings
 from needlepoint.http_errors import ErrorPages
 from needlepoint.phrases import read_phrases
 from needlepoint.safety import SafetyRules
 from needlepoint.settings import Settings
 from needlepoint.staff import routes as staff
+from needlepoint.staff.alerts import AlertsController
+from needlepoint.staff.answers import AnswersController
+from needlepoint.staff.notices import Notice, due_line, notices
 from sentence_encoder import SentenceEncoder
 
 log = logging.getLogger(__name__)
@@ -72,6 +79,7 @@ class Built(msgspec.Struct, frozen=True):
 
 def create_app(settings: Settings) -> Built:
     """Build the public app. Reads settings, phrases, safety rules and the sentence model; raises on a wrong one."""
+    channels = read_channels(settings)
     clinic = read_clinic(Path(settings.clinic_file))
     phrases = read_phrases(settings.data / "phrases", clinic)
     rules = SafetyRules.load(settings.data / "safety")
@@ -90,7 +98,7 @@ def create_app(settings: Settings) -> Built:
             "revision": published.revision if published else None,
             "encoder": answers.encoder_digest,
             "safety_rules": rules.version,
-            "thresholds": msgspec.to_builtins(Weights()),
+            "thresholds": msgspec.to_builtins(answers.weights),
         }
 
     reception = Reception(
@@ -103,13 +111,27 @@ def create_app(settings: Settings) -> Built:
         deadline=settings.engine_deadline,
         provenance=provenance,
         notify=streams.wake,
+        alert_to=channels.first,
     )
+    alerts = StaffAlerts(database, channels, open_senders(channels, clinic.zone))
+
+    standings: list[Standing] = []
+
+    def look_at_the_dates() -> None:
+        nonlocal standings
+        today = datetime.now(clinic.zone).date()
+        with sync_database.connect().execution_options(**READS_ONLY) as connection:
+            found = read_standings(connection, today)
+        if (line := due_line(found)) is not None and line != due_line(standings):
+            log.warning(line)
+        standings = found
 
     async def keep_answers_fresh() -> None:
         while True:
             try:
                 if await asyncio.to_thread(answers.refresh) and answers.published:
                     cards.update(answers.published)
+                    await asyncio.to_thread(look_at_the_dates)
             except Exception as error:  # whatever it is, the last answers stay in use and the next look comes
                 log.error("the answers could not be read: %s", type(error).__name__)
             await asyncio.sleep(LOOK_EVERY)
@@ -123,9 +145,18 @@ def create_app(settings: Settings) -> Built:
                 except Exception as error:  # mostly: the database is still away
                     log.debug("%s has to wait: %s", duty.__name__, type(error).__name__)
 
+    async def look_after_the_alerts(channel: Channel) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                await alerts.look_after(channel)
+            except Exception as error:  # mostly: the database is away
+                log.debug("the alerts have to wait: %s", type(error).__name__)
+
     @asynccontextmanager
     async def running(_app: Litestar) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(keep_answers_fresh()), asyncio.create_task(look_after_the_left_behind())]
+        tasks += [asyncio.create_task(look_after_the_alerts(channel)) for channel in alerts.channels]
         try:
             yield
         finally:
@@ -133,21 +164,12 @@ def create_app(settings: Settings) -> Built:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await reception.drain()
+            await alerts.close()
             await engines.close()
             await database.dispose()
 
-    def banner() -> str | None:
-        published = answers.published
-        if published is None:
-            return "No answers could be read from the database yet."
-        if published.withdrawn:
-            return "The whole assistant is withdrawn: only urgent cards are given."
-        if published.unapproved:
-            return (
-                f"{published.unapproved} answers are starting texts that the clinic has not approved yet. "
-                "They are given to patients, marked as such."
-            )
-        return None
+    def staff_notices() -> list[Notice]:
+        return notices(answers.published, standings, settings.unapproved_answers == "give")
 
     @get("/health/live", sync_to_thread=False)
     def live() -> dict[str, str]:
@@ -188,6 +210,8 @@ def create_app(settings: Settings) -> Built:
         route_handlers=[
             Router("/", route_handlers=[staff.SignInController], middleware=[sign_in_limit.middleware]),
             staff.DeskController,
+            AlertsController,
+            AnswersController,
         ],
         response_headers={"cache-control": "no-store"},
     )
@@ -212,7 +236,7 @@ def create_app(settings: Settings) -> Built:
             "reception": Provide(lambda: reception, sync_to_thread=False),
             "streams": Provide(lambda: streams, sync_to_thread=False),
         },
-        state=State({"settings": settings, "database": database, "banner": banner}),
+        state=State({"settings": settings, "database": database, "notices": staff_notices, "zone": clinic.zone}),
         # At this level, because a router copies its middleware and this one's key cannot be copied.
         middleware=[session.middleware],
         lifespan=[running],

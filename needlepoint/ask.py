@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from needlepoint.channels.web.routes import PRIVACY_VERSION
 from needlepoint.conversations.reception import LONGEST_MESSAGE
-from needlepoint.reply import Reply, plain_text
+from needlepoint.reply import Reply, Urgency, plain_text
 
 
 class AskError(ValueError):
@@ -39,7 +39,7 @@ class Asked(msgspec.Struct, frozen=True):
     topic: str
     faq_id: str | None
     faq_ids: list[str]
-    urgency: str
+    urgency: Urgency
     findings: list[str] | None
     confidence: float | None
     reply: str
@@ -99,6 +99,12 @@ class Asker:
             choices=[{"title": choice.title, "token": choice.token} for choice in reply.choices],
             latency_ms=latency,
         )
+
+    def judge_safety(self, texts: Sequence[str]) -> list[tuple[Urgency, str]]:
+        """The urgency of the reply to each of one person's messages, in order, and the card it came with."""
+        conversation = f"person {uuid.uuid4().hex}"
+        asked = [self.ask(Question(conversation, text)) for text in texts]
+        return [(one.urgency, one.faq_id or "") for one in asked]
 
     def _as_staff(self, question: Question) -> dict[str, Any]:
         known = self._conversations.setdefault(question.conversation, {})

@@ -11,30 +11,44 @@ import sys
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, get_args
 
 import httpx
 import msgspec
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from needlepoint import __version__, server, training
+from needlepoint import __version__, training
+from needlepoint.alerts.channels import read_channels
+from needlepoint.alerts.trial import try_channels
+from needlepoint.answering.ranking import RankingError
 from needlepoint.ask import Asker, AskError, read_questions
+from needlepoint.ask_all import ask_all, report
 from needlepoint.clinic import Clinic, read_clinic
 from needlepoint.conversations import record
 from needlepoint.db.connect import connect, connect_async
 from needlepoint.db.migrate import migrate
+from needlepoint.evaluation import answers_report, safety_report
+from needlepoint.evaluation.items import Item, Kind, read_items
 from needlepoint.faq import check, store
-from needlepoint.faq.files import read_folder
+from needlepoint.faq.files import TopicEntry, read_folder
+from needlepoint.faq.pack import write_pack
+from needlepoint.faq.plain_language import read_terms
+from needlepoint.faq.search import VectorCache
+from needlepoint.faq.signing import read_signed
+from needlepoint.faq.standing import due_report, read_standings
 from needlepoint.faq.store import FaqRefusedError
 from needlepoint.located import FileError, FileErrors
 from needlepoint.phrases import read_phrases
+from needlepoint.reply import AnswerTopic
 from needlepoint.safety import RuleFileError, SafetyRules
 from needlepoint.settings import Settings, SettingsError, read_settings, with_secrets
 from needlepoint.staff import accounts
 from needlepoint.staff.accounts import AccountError
 from needlepoint.supervisor import Supervisor, SupervisorError, public_url
 from needlepoint.training import TrainingError
+from sentence_encoder import SentenceEncoder
 
 app = typer.Typer(
     help="Needlepoint: a clinic's micro-needling assistant that only says what a clinician approved.",
@@ -43,14 +57,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 faq_app = typer.Typer(help="The curated answers.", no_args_is_help=True)
+alerts_app = typer.Typer(help="How staff hear of urgent messages.", no_args_is_help=True)
 staff_app = typer.Typer(help="Who may sign in at the desk.", no_args_is_help=True)
+ranking_app = typer.Typer(help="Which answer a question is about.", no_args_is_help=True)
 privacy_app = typer.Typer(help="What is kept of people.", no_args_is_help=True)
 app.add_typer(faq_app, name="faq")
+app.add_typer(alerts_app, name="alerts")
 app.add_typer(staff_app, name="staff")
+app.add_typer(ranking_app, name="ranking")
 app.add_typer(privacy_app, name="privacy")
 
 As = Annotated[str, typer.Option("--as", help="Name of the staff member who decides this.")]
-Ids = Annotated[list[str], typer.Argument(help="Entry ids, such as makeup-after.")]
+Ids = Annotated[list[str] | None, typer.Argument(help="Entry ids, such as makeup-after.")]
 
 _EXPECTED = (
     SettingsError,
@@ -59,6 +77,7 @@ _EXPECTED = (
     FaqRefusedError,
     RuleFileError,
     AccountError,
+    RankingError,
     TrainingError,
     SupervisorError,
     AskError,
@@ -94,6 +113,11 @@ def _clinic(settings: Settings) -> Clinic:
     return read_clinic(Path(settings.clinic_file))
 
 
+def _today(settings: Settings) -> date:
+    """Today in the clinic's zone, in which everything about the answers is counted."""
+    return datetime.now(_clinic(settings).zone).date()
+
+
 def _say(text: str) -> None:
     typer.echo(text, err=True)
 
@@ -111,6 +135,7 @@ def up(
     for noisy in ("httpx", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     settings = with_secrets(read_settings())
+    read_channels(settings)
     read_phrases(settings.data / "phrases", _clinic(settings))
     SafetyRules.load(settings.data / "safety")
     entries = read_folder(settings.data / "faq")
@@ -118,7 +143,7 @@ def up(
         _say("Training the model (about a minute) ...")
         training.train(settings)
     database = _ready_database(settings)
-    loaded = store.load(database, entries)
+    loaded = store.load(database, entries, today=_today(settings))
     if loaded.conflicts:
         _say(f"data/faq and the desk both changed {', '.join(loaded.conflicts)}: the database's answers stay.")
         _say("Settle it with `needlepoint faq load`.")
@@ -146,6 +171,8 @@ def serve() -> None:
     for name in ("secret_key", "engine_secret"):
         if not getattr(settings, name):
             raise SettingsError(f"NEEDLEPOINT_{name.upper()} is not set; set it to at least 32 random characters")
+    from needlepoint import server  # noqa: PLC0415 - the whole app, which no other command needs
+
     server.run(settings)
 
 
@@ -191,6 +218,114 @@ def _ask_all(url: str, staff_token: str | None) -> None:
             sys.stdout.flush()
 
 
+@ranking_app.command("fit")
+def ranking_fit_command(
+    files: Annotated[list[Path], typer.Argument(help="Files of labelled questions, never those of a test half.")],
+) -> None:
+    """Learn how the evidence for an answer is weighed, and from which confidence it is given.
+
+    Writes data/ranking/weights.json. Needs the trained model (`needlepoint train`).
+    """
+    # Here, because it brings the actions' server along, which other commands need not wait for.
+    from needlepoint.evaluation import ranking_fit  # noqa: PLC0415
+
+    settings = read_settings()
+    seen, classifier = ranking_fit.gather(settings, [item for file in files for item in read_items(file)[1]])
+    fitted = ranking_fit.fit(seen, classifier)
+    file = settings.data / "ranking" / "weights.json"
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(fitted.weights), indent=2) + b"\n")
+    _say(
+        f"{file}: on messages it had not learnt from, right {fitted.right:.1%}, wrong {fitted.wrong:.1%}; "
+        f"calibration error {fitted.calibration_error:.3f}; answers from {fitted.weights.answer_from}, asks back from "
+        f"{fitted.weights.clarify_from}"
+    )
+
+
+@app.command()
+def evaluate(
+    files: Annotated[list[Path], typer.Argument(help="Files of labelled messages; see tests/evaluation/README.md.")],
+    safety: Annotated[
+        bool,
+        typer.Option("--safety", help="The safety layer alone, without engine and database, and keywords beside it."),
+    ] = False,
+    cases: Annotated[int, typer.Option(min=0, help="How many of the worst cases to list.")] = 30,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Where to write the figures as JSON, too.")] = None,
+) -> None:
+    """Measure on files of labelled messages: how well red flags are noticed, and how well the right answer is found.
+
+    What a file holds is seen from its fields. Without --safety each message goes the live path, as a patient's would.
+    The report is Markdown on standard output.
+    """
+    items = [read_items(file) for file in files]
+    settings = read_settings()
+    if safety:
+        wrong = [str(file) for file, (kind, _) in zip(files, items, strict=True) if not kind.startswith("safety")]
+        if wrong:
+            raise FileError(Path(wrong[0]), 1, "has no levels; leave --safety out, or give a file with `level`")
+        rules = SafetyRules.load(settings.data / "safety")
+        _report(files, items, safety_report.rules_alone(rules), None, settings, cases, json_file)
+        return
+    settings = with_secrets(settings)
+    with _started(settings) as url, Asker(url, accounts.command_token(settings.secret_key, "evaluate")) as asker:
+        _report(files, items, asker.judge_safety, asker, settings, cases, json_file)
+
+
+def _report(
+    files: list[Path],
+    items: list[tuple[Kind, list[Item]]],
+    judge: safety_report.Judge,
+    asker: Asker | None,
+    settings: Settings,
+    cases: int,
+    json_file: Path | None,
+) -> None:
+    """Write the report of each file, and all figures as JSON where asked for."""
+    figures: dict[str, Any] = {}
+    titles = {
+        text.question: item.entry.id
+        for item in read_folder(settings.data / "faq")
+        for text in item.entry.version.texts.values()
+    }
+    for file, (kind, found) in zip(files, items, strict=True):
+        lines = [f"## {file.name}", ""]
+        if kind == "safety messages":
+            judged = safety_report.judge_messages(found, judge)  # type: ignore[arg-type]
+            of = safety_report.figures(judged)
+            plain = safety_report.figures(safety_report.judge_messages(found, safety_report.keywords_alone))  # type: ignore[arg-type]
+            lines += safety_report.as_markdown("Rules" if asker is None else "The whole path", of)
+            lines += safety_report.as_markdown("Keywords, to compare with", plain)
+            lines += safety_report.groups_as_markdown(of)
+            lines += safety_report.worst(judged, cases)
+            figures[file.name] = {"figures": of, "keywords": plain}
+        elif kind == "safety conversations":
+            talks = safety_report.judge_conversations(found, judge)  # type: ignore[arg-type]
+            lines += safety_report.conversations_as_markdown(talks)
+            lines += safety_report.worst([turn for talk in talks for turn in talk], cases)
+            figures[file.name] = {"figures": safety_report.figures([turn for talk in talks for turn in talk])}
+        elif kind == "answer messages":
+            assert asker is not None
+            scored = answers_report.ask_messages(asker, found, titles)  # type: ignore[arg-type]
+            lines += [*answers_report.as_markdown(scored), *answers_report.worst(scored, cases)]
+            figures[file.name] = {
+                "shares": answers_report.shares([one for one in scored if one.in_scope]),
+                "cases": scored,
+            }
+        elif kind == "paraphrases":
+            assert asker is not None
+            given = answers_report.ask_paraphrases(asker, found)  # type: ignore[arg-type]
+            lines += answers_report.paraphrases_as_markdown(given)
+            figures[file.name] = {"given": given}
+        else:
+            assert asker is not None
+            dialogues = answers_report.ask_conversations(asker, found, titles)  # type: ignore[arg-type]
+            lines += answers_report.conversations_as_markdown(dialogues)
+            lines += answers_report.worst([turn for talk in dialogues for turn in talk], cases)
+            figures[file.name] = {"cases": dialogues}
+        typer.echo("\n".join([*lines, ""]))
+    if json_file is not None:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1))
+
+
 def _is_needlepoint(url: str) -> bool:
     try:
         return "version" in httpx.get(f"{url}/health/live", timeout=1, trust_env=False).json()
@@ -199,8 +334,8 @@ def _is_needlepoint(url: str) -> bool:
 
 
 @contextmanager
-def _started(settings: Settings) -> Any:
-    """A whole instance on free ports, for as long as it is needed."""
+def _started(settings: Settings, entries: list[TopicEntry] | None = None) -> Any:
+    """A whole instance on free ports, for as long as it is needed; answers from `entries`, else from the files."""
     public, webhook, engine = _free_ports(3)
     settings = msgspec.structs.replace(
         settings,
@@ -210,13 +345,13 @@ def _started(settings: Settings) -> Any:
         action_url="",
         engine_urls=f"http://127.0.0.1:{engine}",
     )
-    entries = read_folder(settings.data / "faq")
+    entries = entries or read_folder(settings.data / "faq")
     if training.is_due(settings):
         _say("Training the model (about a minute) ...")
         with _to_stderr():
             training.train(settings)
     database = _ready_database(settings)
-    store.load(database, entries)
+    store.load(database, entries, today=_today(settings))
     database.dispose()
     _say("Starting engine and app ...")
     supervisor = Supervisor(settings)
@@ -254,21 +389,40 @@ def faq_load(
 ) -> None:
     """Bring the database up to the YAML files. Never overwrites what was edited in the desk without asking.
 
-    Without a terminal to ask on, conflicts are listed and nothing is loaded (exit code 1).
+    What was changed on both sides is shown, and asked about entry by entry. Without a terminal to ask on, conflicts
+    are shown and nothing is loaded (exit code 1).
     """
     settings = read_settings()
     entries = read_folder(folder or settings.data / "faq")
     database = _ready_database(settings)
-    loaded = store.load(database, entries)
+    settled = _settle(store.conflicts(database, entries))
+    loaded = store.load(database, entries, settled, _today(settings))
     if loaded.conflicts:
-        for entry_id in loaded.conflicts:
-            _say(f"{entry_id}: changed in the file and in the database")
+        raise FaqRefusedError(f"{', '.join(loaded.conflicts)} changed just now; nothing was loaded, run this again")
+    approved = f" {len(loaded.approved)} approved as the files say." if loaded.approved else ""
+    _say(f"{len(loaded.added)} added, {len(loaded.changed)} changed, {len(loaded.unchanged)} unchanged.{approved}")
+
+
+def _settle(conflicts: list[store.Conflict]) -> dict[str, store.Side]:
+    """Show every conflict and ask whose words to take."""
+    settled: dict[str, store.Side] = {}
+    for number, conflict in enumerate(conflicts, start=1):
+        _say(f"{conflict.entry_id}: changed in the file and in the database ({number} of {len(conflicts)})")
+        for line in conflict.diff.splitlines():
+            typer.secho(f"  {line}", fg={"+": "green", "-": "red"}.get(line[:1]), err=True)
         if not sys.stdin.isatty():
-            _say("Nothing was loaded. Run this on a terminal to decide, or `needlepoint faq export` and merge by hand.")
+            continue
+        answer = ""
+        while answer[:1] not in ("f", "d", "s"):
+            answer = typer.prompt("Take the (f)ile, keep the (d)atabase, or (s)top", err=True).strip().lower()
+        if answer[:1] == "s":
+            _say("Nothing was loaded.")
             raise typer.Exit(1)
-        overwrite = typer.confirm("Take the files' side for these? (No keeps the database's side)", err=True)
-        loaded = store.load(database, entries, "overwrite" if overwrite else "keep")
-    _say(f"{len(loaded.added)} added, {len(loaded.changed)} changed, {len(loaded.unchanged)} unchanged.")
+        settled[conflict.entry_id] = "overwrite" if answer[:1] == "f" else "keep"
+    if conflicts and not settled:
+        _say("Nothing was loaded. Run this on a terminal to decide, or `needlepoint faq export` and merge by hand.")
+        raise typer.Exit(1)
+    return settled
 
 
 @faq_app.command("export")
@@ -283,34 +437,119 @@ def faq_export(
 @faq_app.command("check")
 def faq_check(
     folder: Annotated[Path | None, typer.Argument(help="Folder of YAML files; data/faq when left out.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Only what needs no running product.")] = False,
 ) -> None:
-    """Check the YAML files: form, sources, ids, phrases, placeholders, cards that safety rules point to."""
-    settings = read_settings()
-    entries = read_folder(folder or settings.data / "faq")
+    """Check the YAML files, then ask every question and wording through the live path (TEST ALL, minutes).
+
+    Form, sources, ids, covered facts, references, reading grade, length, when to contact, entries too close to tell
+    apart; then which wording did not find its entry, and what came instead. The asking uses a database of its own.
+    """
+    settings = with_secrets(read_settings())
+    answers = folder or settings.data / "faq"
+    entries = read_folder(answers)
     phrases = read_phrases(settings.data / "phrases", _clinic(settings))
     safety = settings.data / "safety"
-    problems = check.problems(entries, SafetyRules.load(safety), safety, phrases)
-    if problems:
-        raise FileErrors(problems)
-    _say(f"{len(entries)} entries, nothing wrong.")
+    facts = check.read_fact_ids(settings.data / "faq" / "fact-ids.txt")
+    terms = read_terms(settings.data / "plain_terms.yml")
+    found = check.problems(entries, SafetyRules.load(safety), safety, phrases, terms, facts)
+    vectors = VectorCache(settings.var / "cache" / "checked-vectors.npz")
+    found += check.too_close(entries, SentenceEncoder.load(), vectors)
+    if found:
+        raise FileErrors(found)
+    _say(f"{len(entries)} entries, {len(facts)} facts covered, nothing wrong in the files.")
+    if quick:
+        return
+    with TemporaryDirectory() as scratch:
+        apart = msgspec.structs.replace(
+            settings, database_url=f"sqlite:///{scratch}/check.db", unapproved_answers="give", rate_limit=1_000_000
+        )
+        with _started(apart, entries) as url, Asker(url, accounts.command_token(settings.secret_key, "check")) as asker:
+            tried = ask_all(asker, entries, _dots)
+    typer.echo(report(tried))
+    if any(one.outcome != "right" for one in tried):
+        raise typer.Exit(1)
+
+
+def _dots(number: int) -> None:
+    if number % 100 == 0:
+        typer.echo(f"{number} wordings asked", err=True)
 
 
 @faq_app.command("approve")
 def faq_approve(
-    ids: Ids,
     staff: As,
+    ids: Ids = None,
+    signed: Annotated[
+        Path | None, typer.Option(help="The list that a review pack offers (signed.txt), in place of ids.")
+    ] = None,
+    only_matching: Annotated[
+        bool, typer.Option("--only-matching", help="With --signed: approve what still is as signed, leave the rest.")
+    ] = False,
     review_due: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="When it must be looked at again.")
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="When it must be looked at again; a year when left out."),
     ] = None,
 ) -> None:
-    """Approve the newest version of these entries. The approver must not be the author."""
+    """Approve the newest version of these entries, or exactly what was signed. The approver must not be the author.
+
+    Of a signed list nothing is approved when a line does not match any more (exit code 1), unless --only-matching.
+    """
     settings = read_settings()
-    today = datetime.now(_clinic(settings).zone).date()
+    today = _today(settings)
     due: date | None = review_due.date() if review_due else None
     if due is not None and due <= today:
         raise FaqRefusedError(f"{due} is not after today; give a review date in the future")
-    for done in store.approve(_ready_database(settings), ids, staff, today, due):
-        _say(f"approved {done}")
+    if (signed is None) == (not ids):
+        raise FaqRefusedError("name entries to approve, or give a signed list with --signed; not both")
+    waiting = settings.single_clinician_waiting_days
+    if signed is None:
+        for done in store.approve(_ready_database(settings), ids or [], staff, today, due, waiting):
+            _say(f"approved {done}")
+        return
+    lines = read_signed(signed)
+    result = store.approve_signed(_ready_database(settings), lines, staff, today, due, waiting, only_matching)
+    for refusal in result.refused:
+        typer.secho(f"refused {refusal}", fg="red", err=True)
+    if result.refused and not only_matching:
+        _say("Nothing was approved. Mend these lines, or use --only-matching to approve the others.")
+    else:
+        _say(f"approved {len(result.approved)}, refused {len(result.refused)}")
+    if result.refused:
+        raise typer.Exit(1)
+
+
+@faq_app.command("pack")
+def faq_pack(
+    file: Annotated[Path, typer.Argument(help="The HTML file to write.")],
+    topic: Annotated[list[str] | None, typer.Option(help="Only this topic; may be repeated.")] = None,
+    whole: Annotated[bool, typer.Option("--all", help="Approved answers too, not only those in review.")] = False,
+) -> None:
+    """Write what waits for approval as one page to print and sign, or to tick on a screen."""
+    settings = read_settings()
+    for one in topic or []:
+        if one not in get_args(AnswerTopic):
+            raise FaqRefusedError(f"`{one}` is no topic; use one of {', '.join(get_args(AnswerTopic))}")
+    phrases = read_phrases(settings.data / "phrases", _clinic(settings))
+    with _ready_database(settings).connect() as connection:
+        try:
+            count = write_pack(connection, file, phrases, _today(settings), topic or [], whole)
+        except OSError as error:
+            raise FaqRefusedError(f"{file} cannot be written: {error.strerror}; name another file") from None
+    _say(f"{file}: {count} answers" if count else "No answer waits for approval; --all takes the approved ones too.")
+
+
+@faq_app.command("due")
+def faq_due() -> None:
+    """List the answers whose review is due within 60 days, in grace, or expired, with the days left.
+
+    Exit code 1 when something has expired or is in grace, so that a scheduled run can raise it.
+    """
+    settings = read_settings()
+    with _ready_database(settings).connect() as connection:
+        standings = read_standings(connection, _today(settings))
+    typer.echo(due_report(standings) or "No answer is due for review within 60 days.")
+    if any(one.kind in ("expired", "grace") for one in standings):
+        raise typer.Exit(1)
 
 
 @faq_app.command("withdraw")
@@ -321,6 +560,8 @@ def faq_withdraw(
     resume: Annotated[bool, typer.Option("--resume", help="Undo --everything.")] = False,
 ) -> None:
     """Stop giving answers at once, in every process: some, or all of them."""
+    if ids and (everything or resume):
+        raise FaqRefusedError("give entry ids, or --everything or --resume; an entry comes back by approving it again")
     database = _ready_database(read_settings())
     if everything or resume:
         store.withdraw_assistant(database, staff, withdrawn=not resume)
@@ -330,6 +571,26 @@ def faq_withdraw(
         _say(f"withdrawn: {', '.join(ids)}")
     else:
         raise FaqRefusedError("name entries to withdraw, or use --everything")
+
+
+@alerts_app.command("test")
+def alerts_test() -> None:
+    """Send a test alert through each channel that is set up, to everybody who would be told, and say what happened.
+
+    Exit code 1 when one was not taken, or when no channel is set up.
+    """
+    settings = read_settings()
+    channels = read_channels(settings)
+    if not channels.first:
+        _say("No channel is set up: urgent messages are shown at the desk only.")
+        _say("Set NEEDLEPOINT_ALERT_EMAILS or NEEDLEPOINT_ALERT_WEBHOOK_URL; docs/alerts.md says what else they need.")
+        raise typer.Exit(1)
+    failed = False
+    for tried in asyncio.run(try_channels(channels, _clinic(settings).zone)):
+        failed = failed or tried.error is not None
+        typer.secho(str(tried), fg="red" if tried.error else "green")
+    if failed:
+        raise typer.Exit(1)
 
 
 @staff_app.command("add")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
@@ -14,38 +14,73 @@ from needlepoint.located import read_toml
 Line = Annotated[str, Meta(min_length=1, max_length=300)]
 Language = Annotated[str, Meta(pattern=r"^[a-z]{2}$")]
 
+#: Words that stand in answers: one text for all languages, or one a language (`{en = "...", ms = "..."}`).
+Words = Line | dict[Language, Line]
+
 #: What an answer may name in curly braces, and where the value comes from.
 PLACEHOLDERS = (
     "clinic_name",
     "clinic_phone",
     "clinic_hours",
     "out_of_hours",
+    "branches",
     "emergency_number",
     "crisis_line",
+    "treatments_offered",
+    "currency",
     "price_home_kit",
     "price_session",
+    "price_rf_session",
+    "price_prp_session",
+    "price_consultation",
+    "deposit",
+    "payment",
     "kit_stock",
+    "kit_contents",
     "device_status",
     "rescheduling_policy",
+    "waiting_policy",
     "minimum_age",
     "reads_live",
 )
 
+Treatment = Literal["clinic_microneedling", "rf_microneedling", "prp", "home_roller"]
+
+
+class Branch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A place where the clinic treats people."""
+
+    name: Line
+    address: Line
+    phone: Line
+    hours: Line
+
+
+#: A number, written with the clinic's currency, or words ("from RM 450").
+Price = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)] | Line
+
 
 class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Prices as patients should read them, with the currency."""
+    """Prices of one session each, of the home kit and of the consultation."""
 
-    home_kit: Line | None = None
-    session: Line | None = None
+    home_kit: Price | None = None
+    session: Price | None = None
+    rf_session: Price | None = None
+    prp_session: Price | None = None
+    consultation: Price | None = None
 
 
 class Policies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the clinic decides for itself, in its own words."""
 
-    rescheduling: Line | None = None
-    minimum_age: Line | None = None
-    kit_stock: Line | None = None
-    device_status: Line | None = None
+    rescheduling: Words | None = None
+    waiting: Words | None = None
+    minimum_age: Words | None = None
+    kit_stock: Words | None = None
+    kit_contents: Words | None = None
+    device_status: Words | None = None
+    deposit: Words | None = None
+    payment: Words | None = None
 
 
 class Clinic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,13 +92,14 @@ class Clinic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     phone: Line
     #: Both stand on urgent cards, so no clinic goes without them.
     emergency_number: Line
-    crisis_line: Line
+    crisis_lines: Annotated[list[Line], Meta(min_length=1)]
     languages: Annotated[list[Language], Meta(min_length=1)]
     currency: Line | None = None
-    hours: Line | None = None
-    out_of_hours: Line | None = None
+    hours: Words | None = None
+    out_of_hours: Words | None = None
     reads_live: bool = False
-    treatments: list[Literal["clinic_microneedling", "rf_microneedling", "prp", "home_roller"]] = []
+    treatments: list[Treatment] = []
+    branches: list[Branch] = []
     prices: Prices = Prices()
     policies: Policies = Policies()
 
@@ -72,25 +108,66 @@ class Clinic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The clinic's time zone, in which days are counted."""
         return ZoneInfo(self.time_zone)
 
-    def values(self) -> dict[str, str | None]:
-        """The value of each name of :data:`PLACEHOLDERS`, None where the clinic has not set it.
+    def values(self, language: str | None = None) -> dict[str, str | None]:
+        """The value of each name of :data:`PLACEHOLDERS` in a language, None where the clinic has not set it.
 
-        `reads_live` is a whole sentence and comes from the fixed phrases, not from here.
+        Words that are not there in `language` come in the clinic's first one.
+
+        `reads_live` and `treatments_offered` are worded by the fixed phrases, not here.
         """
+
+        def said(words: Words | None) -> str | None:
+            if not isinstance(words, dict):
+                return words
+            return words.get(language or "") or words.get(self.languages[0]) or next(iter(words.values()), None)
+
         return {
             "clinic_name": self.name,
             "clinic_phone": self.phone,
-            "clinic_hours": self.hours,
-            "out_of_hours": self.out_of_hours,
+            "clinic_hours": said(self.hours),
+            "out_of_hours": said(self.out_of_hours),
+            "branches": "; ".join(f"{at.name}: {at.address}, {at.phone}, {at.hours}" for at in self.branches) or None,
             "emergency_number": self.emergency_number,
-            "crisis_line": self.crisis_line,
-            "price_home_kit": self.prices.home_kit,
-            "price_session": self.prices.session,
-            "kit_stock": self.policies.kit_stock,
-            "device_status": self.policies.device_status,
-            "rescheduling_policy": self.policies.rescheduling,
-            "minimum_age": self.policies.minimum_age,
+            "crisis_line": ", ".join(self.crisis_lines),
+            "currency": self.currency,
+            "price_home_kit": self._price(self.prices.home_kit),
+            "price_session": self._price(self.prices.session),
+            "price_rf_session": self._price(self.prices.rf_session),
+            "price_prp_session": self._price(self.prices.prp_session),
+            "price_consultation": self._price(self.prices.consultation),
+            "deposit": said(self.policies.deposit),
+            "payment": said(self.policies.payment),
+            "kit_stock": said(self.policies.kit_stock),
+            "kit_contents": said(self.policies.kit_contents),
+            "device_status": said(self.policies.device_status),
+            "rescheduling_policy": said(self.policies.rescheduling),
+            "waiting_policy": said(self.policies.waiting),
+            "minimum_age": said(self.policies.minimum_age),
         }
+
+    def _price(self, price: float | str | None) -> str | None:
+        if price is None or isinstance(price, str):
+            return price
+        return f"{self.currency} {price:,.2f}".removesuffix(".00")
+
+
+def _keys(struct: type[msgspec.Struct]) -> str:
+    return ", ".join(field.name for field in msgspec.structs.fields(struct))
+
+
+#: How each key is written, for who wrote it otherwise; the last one fits any.
+_MENDS = {
+    "country": "write two capital letters, such as MY",
+    "languages": 'write a list of two-letter codes, such as ["en", "ms"]',
+    "treatments": f"write a list of {', '.join(get_args(Treatment))}",
+    "branches": f"each [[branches]] block needs {_keys(Branch)}, and nothing else",
+    "prices": f"a price is a number from 0, or words in quotes; there are {_keys(Prices)}",
+    "policies": f'a policy is words in quotes, or {{en = "...", ms = "..."}}; there are {_keys(Policies)}',
+    "hours": 'write words in quotes, or {en = "...", ms = "..."}',
+    "out_of_hours": 'write words in quotes, or {en = "...", ms = "..."}',
+    "crisis_lines": 'write a list with at least one line, such as ["Befrienders 03-7627 2929"]',
+    "reads_live": "write true or false, without quotes",
+}
 
 
 def read_clinic(file: Path) -> Clinic:
@@ -98,7 +175,12 @@ def read_clinic(file: Path) -> Clinic:
 
     Raises :class:`~needlepoint.located.FileError` with file, line and mend, also when the file is missing.
     """
-    clinic, lines = read_toml(file, Clinic)
+    clinic, lines = read_toml(file, Clinic, {**_MENDS, "": f"the keys are {_keys(Clinic)}"})
     if clinic.time_zone not in available_timezones():
         raise lines.error("$.time_zone", f"`{clinic.time_zone}` is no time zone; write one such as Asia/Kuala_Lumpur")
+    for name, price in msgspec.structs.asdict(clinic.prices).items():
+        if isinstance(price, int | float) and clinic.currency is None:
+            raise lines.error(
+                f"$.prices.{name}", f"the price {price} has no currency; set `currency`, such as RM, above"
+            )
     return clinic

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import msgspec
@@ -90,15 +92,15 @@ def _walk(file: Path, node: yaml.Node, path: str, lines: dict[str, int]) -> None
             _walk(file, item, f"{path}[{number}]", lines)
 
 
-def read_toml(file: Path, kind: type[T]) -> tuple[T, Lines]:
-    """Read one TOML document into `kind`; errors as in :func:`read_yaml`."""
+def read_toml(file: Path, kind: type[T], mends: Mapping[str, str] | None = None) -> tuple[T, Lines]:
+    """Read one TOML document into `kind`; errors as in :func:`read_yaml`. `mends` says how each key is written."""
     text = _text_of(file)
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+)", str(error))
         raise FileError(file, int(found[1]) if found else 1, f"not valid TOML: {error}") from None
-    return _convert(file, data, kind, _toml_lines(text))
+    return _convert(file, data, kind, _toml_lines(text), mends or {})
 
 
 def _toml_lines(text: str) -> dict[str, int]:
@@ -120,7 +122,9 @@ def _toml_lines(text: str) -> dict[str, int]:
     return lines
 
 
-def _convert(file: Path, data: Any, kind: type[T], by_path: dict[str, int]) -> tuple[T, Lines]:
+def _convert(
+    file: Path, data: Any, kind: type[T], by_path: dict[str, int], mends: Mapping[str, str] = MappingProxyType({})
+) -> tuple[T, Lines]:
     lines = Lines(file, by_path)
     try:
         return msgspec.convert(data, kind), lines
@@ -129,4 +133,5 @@ def _convert(file: Path, data: Any, kind: type[T], by_path: dict[str, int]) -> t
         where = path.rstrip("`") or "$"
         if unknown := re.search(r"unknown field `([^`]+)`", problem):
             where = f"{where}.{unknown[1]}"
-        raise lines.error(where, f"{problem} (at {where})") from None
+        mend = next((f"; {text}" for key, text in mends.items() if where.startswith(f"$.{key}")), "")
+        raise lines.error(where, f"{problem} (at {where}){mend}") from None

@@ -36,6 +36,12 @@ Grade = Literal["regulator", "society", "hospital", "textbook", "review", "clini
 #: Telegram's limit for what a button carries; the strictest of all channels holds for all.
 CHOICE_TOKEN_BYTES = 64
 
+#: Reserved id of the choice that opens the suitability check, where others name an entry.
+START_SUITABILITY_CHECK = "form:suitability"
+
+#: Reserved id of the choice that says no to the safety question where nothing else can be answered.
+NOT_URGENT = "not_urgent"
+
 
 class Source(msgspec.Struct, frozen=True):
     """Where a statement comes from, as a patient may see it."""
@@ -48,6 +54,8 @@ class Source(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True):
     """One approved text, as it was given.
 
+    `in_your_case` is no text of the version but computed from its time windows for the day of treatment that the
+    person told, None where no day is known or the version has no windows.
     `reviewed_on` and `review_due` are None while the clinic has not approved the text; `starting_text_of` is then
     the day on which the starting text was written, and channels show "starting text of <date>, not yet reviewed by
     the clinic" in place of the review date.
@@ -59,6 +67,7 @@ class Answer(msgspec.Struct, frozen=True):
     question: str
     text: str
     when_to_contact: str | None = None
+    in_your_case: str | None = None
     reviewed_on: date | None = None
     review_due: date | None = None
     starting_text_of: date | None = None
@@ -87,14 +96,16 @@ class Reply(msgspec.Struct, frozen=True):
     """What a person is told in one turn.
 
     `text` is the lead-in, or the whole text where `answers` is empty; it and the answers' texts use the markdown
-    subset of paragraph, list, bold and link. `confidence` (0..1) and `why` are for staff and are removed by
-    :func:`for_patient` before a Reply leaves by a public route.
+    subset of paragraph, list, bold and link. `then` is said below the answers: the open question of a form, asked
+    again after what was asked in between; its buttons are among `choices`. `confidence` (0..1) and `why` are for staff
+    and are removed by :func:`for_patient` before a Reply leaves by a public route.
     """
 
     kind: Kind
     topic: Topic
     text: str = ""
     answers: list[Answer] = []
+    then: str = ""
     choices: list[Choice] = []
     urgency: Urgency = "none"
     findings: list[Finding] = []
@@ -114,9 +125,19 @@ def for_patient(reply: Reply) -> Reply:
     return msgspec.structs.replace(reply, confidence=None, why={}, findings=[])
 
 
+def followed_by(reply: Reply, form: Reply) -> Reply:
+    """An answer that was given in between, followed by the form's open question.
+
+    The buttons are the form's; only a clarifying question keeps its own as well, since it cannot be answered without.
+    """
+    own = reply.choices if reply.kind == "clarify" else []
+    return msgspec.structs.replace(reply, then=form.text, choices=[*own, *form.choices])
+
+
 def plain_text(reply: Reply) -> str:
     """The words of a Reply as a patient reads them from top to bottom, without its buttons and sources."""
     parts = [reply.text]
     for answer in reply.answers:
-        parts += [answer.text, answer.when_to_contact or ""]
+        parts += [answer.in_your_case or "", answer.text, answer.when_to_contact or ""]
+    parts.append(reply.then)
     return "\n\n".join(part.strip() for part in parts if part.strip())

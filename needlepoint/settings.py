@@ -43,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     engine_deadline: Annotated[float, Meta(gt=0, le=30)] = 5.0
     #: May starting texts that the clinic has not approved yet be given? Urgent cards always are.
     unapproved_answers: Literal["give", "withhold"] = "give"
+    #: Days after which a clinic's one clinician may approve own words; 0: another person always has to.
+    single_clinician_waiting_days: Annotated[int, Meta(ge=0, le=365)] = 0
     #: Messages one address may send in a minute.
     rate_limit: Annotated[int, Meta(ge=1)] = 120
     #: Hours a conversation token is good for.
@@ -59,6 +61,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     #: Hosts besides loopback to which an engine may send action calls, separated by commas (read by the engine).
     action_hosts: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    #: The address under which staff open the desk; stands in alerts.
+    public_url: str = ""
+    #: The mail server that sends alerts: smtp://user:password@host:587 (STARTTLS) or smtps://.
+    smtp_url: str = ""
+    alert_email_from: str = ""
+    #: Who is told of urgent messages, separated by commas.
+    alert_emails: str = ""
+    alert_webhook_url: str = ""
+    #: Signs what the webhook is sent.
+    alert_webhook_secret: str = ""
+    #: Minutes after which an urgent message that nobody acknowledged is escalated.
+    alert_escalate_minutes: Annotated[float, Meta(gt=0, le=24 * 60)] = 10.0
+    #: Who is told then, separated by commas; those of alert_emails where empty.
+    alert_escalation_email: str = ""
 
     @property
     def data(self) -> Path:

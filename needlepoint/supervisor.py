@@ -25,7 +25,7 @@ from needlepoint.training import engine_environment, engine_python, model_file
 log = logging.getLogger(__name__)
 
 #: Seconds an engine or the app may take until it answers.
-READY_WITHIN = 120.0
+READY_WITHIN = 180.0
 
 #: Seconds between looks for a new model.
 LOOK_FOR_MODEL_EVERY = 2.0

@@ -7,7 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from needlepoint.settings import ROOT, Settings
+from needlepoint.settings import ENVIRONMENT_PREFIX, ROOT, Settings
 
 #: What the model is made from, below the root; data files that only the app reads are not among them.
 _INPUTS = (
@@ -36,9 +36,12 @@ def engine_python() -> Path:
 
 
 def engine_environment(settings: Settings) -> dict[str, str]:
-    """The environment of an engine process; the engine itself adds what Rasa and TensorFlow need."""
+    """The environment of an engine process; the engine itself adds what Rasa and TensorFlow need.
+
+    The app's own settings, and with them its passwords, are not the engine's business.
+    """
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)},
         "PYTHONPATH": str(ROOT / "engine"),
         "NEEDLEPOINT_ENGINE_SECRET": settings.engine_secret,
         "NEEDLEPOINT_ACTION_HOSTS": settings.action_hosts,

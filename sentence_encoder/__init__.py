@@ -6,6 +6,6 @@ import os
 # is set before it is first imported. Nothing about a message may leave the clinic, not even its arrival.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-from .encoder import DIMENSIONS, ModelFileError, SentenceEncoder, from_base64, to_base64
+from .encoder import DIMENSIONS, ModelFileError, SentenceEncoder, continued, from_base64, to_base64
 
-__all__ = ["DIMENSIONS", "ModelFileError", "SentenceEncoder", "from_base64", "to_base64"]
+__all__ = ["DIMENSIONS", "ModelFileError", "SentenceEncoder", "continued", "from_base64", "to_base64"]

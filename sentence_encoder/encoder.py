@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,9 @@ import numpy.typing as npt
 import onnxruntime
 from tokenizers import Tokenizer
 
-FOLDER = Path(__file__).resolve().parent / "all-MiniLM-L6-v2"
 MODEL_FILE = "model.int8.onnx"
 TOKENIZER_FILE = "tokenizer.json"
-#: `convert.py` prints the first; the second is the publisher's own file, unchanged.
-MODEL_SHA256 = "a2c9b8eca24c75429c98948b6d5c875e23cc367dcb72db8c4c6919df36fab9f2"
+#: The publisher's own file, unchanged, in each model's folder.
 TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
 DIMENSIONS = 384
@@ -33,21 +32,43 @@ BATCH = 8
 Vectors = npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Model:
+    """A trained network: the folder it lies in, and the sha256 of its file as the training printed it."""
+
+    folder: Path
+    sha256: str
+
+
+#: What questions mean (`fine_tune.py`).
+QUESTIONS = Model(
+    Path(__file__).resolve().parent / "needlepoint-MiniLM-L6",
+    "07ad5293599c4e807d4203cd91bef4808aaebaa4b186e5a8bf6d6de1bf713329",
+)
+#: What tells a red flag from what only looks like one (`fine_tune_red_flags.py`).
+RED_FLAGS = Model(
+    Path(__file__).resolve().parent / "red-flags-MiniLM-L3",
+    "777f2a02bd0fb0860eb5743f5fe985edae51a5ac0818bf42d2e9f3cd3c32ec69",
+)
+
+
 class ModelFileError(RuntimeError):
     """A file of the model is missing or is not the one that this version was made for."""
 
 
 class SentenceEncoder:
-    """all-MiniLM-L6-v2 with its weights in 8 bits. English only. May be used from several threads at once."""
+    """A network of the MiniLM kind with its weights in 8 bits. May be used from several threads at once."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, tokenizer: Tokenizer) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, tokenizer: Tokenizer, digest: str) -> None:
         self._session = session
         self._tokenizer = tokenizer
+        self._digest = digest
 
     @classmethod
-    def load(cls, threads: int = 1, *, folder: Path = FOLDER) -> SentenceEncoder:
+    def load(cls, threads: int = 1, *, model: Model = QUESTIONS) -> SentenceEncoder:
         """Read the model with at most `threads` threads for one sentence; raises ModelFileError."""
-        _verified(folder / MODEL_FILE, MODEL_SHA256)
+        folder = model.folder
+        _verified(folder / MODEL_FILE, model.sha256)
         tokenizer = Tokenizer.from_str(_verified(folder / TOKENIZER_FILE, TOKENIZER_SHA256).decode())
         # The publisher's file cuts and pads every sentence to 128 pieces, its model description says 256.
         tokenizer.no_padding()
@@ -58,12 +79,12 @@ class SentenceEncoder:
         # A thread that waits for work must not keep a core from the other process.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         session = onnxruntime.InferenceSession(str(folder / MODEL_FILE), options, providers=["CPUExecutionProvider"])
-        return cls(session, tokenizer)
+        return cls(session, tokenizer, model.sha256)
 
     @property
     def digest(self) -> str:
         """sha256 of the model file, hexadecimal: vectors of equal digest may be compared."""
-        return MODEL_SHA256
+        return self._digest
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """A row of DIMENSIONS float32 of unit length for each text, in order; an empty text has a row too."""
@@ -82,6 +103,11 @@ class SentenceEncoder:
                 mask[line, : len(pieces[row])] = 1
             (vectors[rows],) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
         return vectors
+
+
+def continued(before: str, text: str) -> str:
+    """A message behind the question that was answered before it, as the model of questions learnt to read both."""
+    return f"{before} [SEP] {text}"
 
 
 def to_base64(vector: npt.ArrayLike) -> str:

@@ -13,9 +13,8 @@ import psycopg
 import pytest
 
 from needlepoint.settings import ROOT
-from tests.running import Engine, Instance, Laboratory
+from tests.running import POSTGRES, Engine, Instance, Laboratory
 
-POSTGRES = os.environ.get("NEEDLEPOINT_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 IN_CI = os.environ.get("CI") == "true"
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 
 from needlepoint.channels.web.routes import PRIVACY_VERSION
 from needlepoint.db.connect import connect
@@ -23,6 +28,7 @@ from needlepoint.faq.files import read_folder
 from needlepoint.settings import ROOT
 from needlepoint.staff.accounts import command_token
 
+POSTGRES = os.environ.get("NEEDLEPOINT_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 SECRET = "a-secret-for-tests-only-0123456789abcdef"
 
 
@@ -48,7 +54,7 @@ class Process:
         if wait:
             self.wait_ready()
 
-    def wait_ready(self, within: float = 90) -> None:
+    def wait_ready(self, within: float = 150) -> None:
         """Wait until it answers 200 where it says that it is ready."""
         assert self._process is not None
         ends = time.monotonic() + within
@@ -169,12 +175,12 @@ class Instance(Process):
         assert opened.status_code == 201, opened.text
         return Conversation(http, opened.json()["conversation"], opened.json()["token"])
 
-    def staff_ask(self, text: str, conversation: str | None = None) -> dict[str, Any]:
-        """Ask as staff, to see confidence and reasons."""
+    def staff_ask(self, text: str, conversation: str | None = None, at: str | None = None) -> dict[str, Any]:
+        """Ask as staff, to see confidence and reasons, and at another moment than now."""
         with self.http() as http:
             response = http.post(
                 "/api/staff/ask",
-                json={"message_id": uuid.uuid4().hex, "text": text, "conversation": conversation},
+                json={"message_id": uuid.uuid4().hex, "text": text, "conversation": conversation, "at": at},
                 headers={"Authorization": f"Bearer {command_token(SECRET, 'test')}"},
             )
         assert response.status_code == 200, response.text
@@ -268,8 +274,40 @@ class Laboratory:
 
 
 def fill(database: str) -> None:
+    """A migrated database with the shipped answers at this address, whatever was there: a copy of one made once."""
+    template = _template(database.split(":", 1)[0])
+    if template.startswith("sqlite"):
+        shutil.copyfile(template.removeprefix("sqlite:///"), database.removeprefix("sqlite:///"))
+        return
+    name = database.rsplit("/", 1)[1]
+    _on_the_server(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    _on_the_server(f"CREATE DATABASE {name} TEMPLATE {template.rsplit('/', 1)[1]}")
+
+
+@cache
+def _template(kind: str) -> str:
+    """The address of a filled database of this kind, which goes when the tests end."""
+    if kind == "sqlite":
+        folder = tempfile.TemporaryDirectory(prefix="needlepoint-template-")
+        atexit.register(folder.cleanup)
+        address = f"sqlite:///{folder.name}/needlepoint.db"
+    else:
+        name = f"needlepoint_template_{uuid.uuid4().hex[:12]}"
+        address = f"{POSTGRES.rsplit('/', 1)[0]}/{name}"
+        atexit.register(_on_the_server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        _on_the_server(f"CREATE DATABASE {name}")
+    load_answers(address)
+    return address
+
+
+def load_answers(database: str) -> None:
     """Migrate a database and load the shipped answers."""
     engine = connect(database)
     migrate(engine)
     store.load(engine, read_folder(ROOT / "data" / "faq"))
     engine.dispose()
+
+
+def _on_the_server(command: str) -> None:
+    with psycopg.connect(POSTGRES, autocommit=True) as admin:
+        admin.execute(command.encode())

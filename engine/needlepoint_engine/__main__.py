@@ -4,6 +4,7 @@
     train       build the spaCy pipeline and train var/models/needlepoint.tar.gz
     validate    check domain and training data
     test        run the conversations of tests/conversations against the trained model
+    parse       read messages as JSON strings, one a line, and write what the model makes of each, one JSON line each
     run         serve the trained model on 127.0.0.1 (--port, default 5005)
 
 Each is Rasa's own command with the project's paths. What is set here beforehand: telemetry off, one thread for each
@@ -14,6 +15,9 @@ Rasa's own command line does the same from the repository with PYTHONPATH=engine
 from __future__ import annotations
 
 import argparse
+import asyncio
+import json
+import logging
 import os
 import sys
 import warnings
@@ -64,6 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
             "test", "core", "--e2e", "--fail-on-prediction-errors", "--model", str(given.model),
             "--stories", "tests/conversations", "--out", "var/results",
         )  # fmt: skip
+    if given.command == "parse":
+        return _parse(given.model)
     try:
         # The connector asks again; here it is asked before the ten seconds that Rasa needs to be imported.
         shared_secret(os.environ)
@@ -82,10 +88,10 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=["words", "train", "validate", "test", "run"])
+    parser.add_argument("command", choices=["words", "train", "validate", "test", "parse", "run"])
     parser.add_argument("--repository", default=_REPOSITORY, help="folder with config.yml (default: this clone)")
     parser.add_argument(
-        "--model", type=Path, default=_MODEL, help="model archive that `train` writes, `run` and `test` read"
+        "--model", type=Path, default=_MODEL, help="model archive that `train` writes, `run`, `test` and `parse` read"
     )
     parser.add_argument("--port", type=int, default=5005, help="port of `run`")
     return parser
@@ -109,14 +115,32 @@ def _build_words() -> int:
     return spacy_pipeline.main([str(_LEXICON), str(_SPACY_FOLDER)])
 
 
-def _rasa(*arguments: str) -> int:
-    """Runs Rasa's command line in this process, so that signals reach its server directly."""
+def _parse(model: Path) -> int:
+    _quieten_libraries()
+    import structlog  # noqa: PLC0415
+    from rasa.core.agent import Agent  # noqa: PLC0415
+
+    # Rasa logs what it parses, and where nobody has told structlog otherwise on standard output.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    agent = Agent.load(str(model))
+    for line in sys.stdin:
+        parsed = asyncio.run(agent.parse_message(json.loads(line)))
+        print(json.dumps(parsed), flush=True)
+    return 0
+
+
+def _quieten_libraries() -> None:
     # TensorFlow imports jax only to convert models to TensorFlow Lite, which nothing here does.
     sys.modules.setdefault("jax", None)  # type: ignore[arg-type]
     # Rasa's dependencies are of 2023 and warn about each other; sanic first, since it switches the warnings on.
     import sanic.app  # noqa: F401, PLC0415
 
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+
+
+def _rasa(*arguments: str) -> int:
+    """Runs Rasa's command line in this process, so that signals reach its server directly."""
+    _quieten_libraries()
     import rasa.__main__  # noqa: PLC0415
 
     sys.argv = ["rasa", *arguments]

@@ -4,7 +4,8 @@
 `choice` as `{"entry_id": ...}` and `events` as Rasa writes events, and answers with `messages`, `parse`, `actions`
 (name, policy, confidence), `slots`, `active_loop`, `events` (the new ones) and `model` (SHA-256 of the archive).
 `GET /webhooks/needlepoint/ready` answers with `ready` and `model`, 200 or 503. Both want the shared secret as a
-bearer token. Errors are `{"error": {"code", "message"}}`: 400 bad_request, 401 unauthorised, 500 failed, 504 deadline.
+bearer token. Errors are `{"error": {"code", "message"}}`: 400 bad_request, 401 unauthorised, 500 failed, 503 starting,
+504 deadline.
 
 The connector calls Rasa's processor itself instead of going through the agent: the agent would take a lock that polls
 once a second, and the app already sends a conversation's messages in order.
@@ -48,8 +49,8 @@ logger = logging.getLogger(__name__)
 
 #: Largest request, in bytes: the carried events of six turns are some tens of kilobytes.
 REQUEST_BYTES = 8 * 1024 * 1024
-#: The property of a parse that goes to the action and nowhere else.
-EMBEDDING = "embedding"
+#: The properties of a parse that go to the action and nowhere else.
+EMBEDDINGS = ("embedding", "questions")
 CHOOSE = "choose"
 
 _PARSE_FIELDS = ("text", "intent", "intent_ranking", "entities", "language")
@@ -147,7 +148,7 @@ class TurnInput(InputChannel):  # type: ignore[misc]
         if not self._is_allowed(request):
             return _unauthorised()
         if self._processor is None:
-            return _error(500, "failed", "the engine is still starting")
+            return _error(503, "starting", "the engine is still starting")
         try:
             turn = read_turn_request(json.loads(request.body))
         except BadRequestError as problem:
@@ -168,7 +169,7 @@ class TurnInput(InputChannel):  # type: ignore[misc]
             if call.failure is not None:
                 raise ActionFailedError("of Rasa itself") from call.failure
         except Exception as failure:
-            return _refusal(failure)
+            return _refusal(failure, is_late=asyncio.get_running_loop().time() >= give_up_at)
         finally:
             # One task serves all requests of a connection, so what is not taken back would outlive its request.
             CARRIED.reset(carried_before)
@@ -229,10 +230,10 @@ def _outcome(
 
 
 def _stored(event: Event) -> dict[str, Any]:
-    """An event as the app keeps it: without the embedding, which is large and can be computed again."""
+    """An event as the app keeps it: without the embeddings, which are large and can be computed again."""
     described: dict[str, Any] = event.as_dict()
     if isinstance(event, UserUttered):
-        described["parse_data"] = {k: v for k, v in described["parse_data"].items() if k != EMBEDDING}
+        described["parse_data"] = {k: v for k, v in described["parse_data"].items() if k not in EMBEDDINGS}
     return described
 
 
@@ -250,13 +251,14 @@ def _digest(archive: Path) -> str:
     return digest.hexdigest()
 
 
-def _refusal(failure: Exception) -> HTTPResponse:
-    """The answer to a turn that did not come to its end."""
+def _refusal(failure: Exception, *, is_late: bool) -> HTTPResponse:
+    """The answer to a turn that did not come to its end; `is_late` when its deadline was over by then."""
     cause = failure.__cause__ or failure
     if isinstance(failure, CarriedEventsError):
         return _error(400, "bad_request", str(failure))
-    # Before Python 3.11 this is another class than the built-in TimeoutError.
-    if isinstance(cause, asyncio.TimeoutError):
+    # A call cut short while it connects fails as an unreachable host, so the clock decides as well as the class; before
+    # Python 3.11 this class is another than the built-in TimeoutError.
+    if is_late or isinstance(cause, asyncio.TimeoutError):
         return _error(504, "deadline", "the turn was given up at its deadline and left no trace")
     # The log gets what happened and where, and never what was said: messages of exceptions may quote a person.
     what = f"action {failure} failed" if isinstance(failure, ActionFailedError) else "the turn failed"

@@ -8,6 +8,7 @@ different places, and the mean of their probabilities is better than either and 
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from rasa.shared.exceptions import RasaException
 from rasa.shared.nlu.constants import INTENT, TEXT
 from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
@@ -29,6 +31,8 @@ from needlepoint_engine.sentence_embedder import SentenceEmbedder
 
 #: Inverse strength of regularisation of both regressions.
 _C = 20.0
+#: Steps after which the fit is as good as it gets; on the letters each takes a second.
+_STEPS = 60
 _NGRAMS = (2, 5)
 #: A pressed button; it travels as parse data and is never read from a text.
 _NEVER_PREDICTED = "choose"
@@ -161,8 +165,11 @@ def _new_vectorizer() -> TfidfVectorizer:
 
 
 def _fitted(features: Any, intents: list[str]) -> tuple[list[str], tuple[Numbers, Numbers]]:
-    regression = LogisticRegression(C=_C, multi_class="multinomial", solver="lbfgs", max_iter=1000)
-    regression.fit(features, intents)
+    regression = LogisticRegression(C=_C, multi_class="multinomial", solver="lbfgs", max_iter=_STEPS, tol=1e-3)
+    with warnings.catch_warnings():
+        # It would say at each training that it could go on: see _STEPS.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        regression.fit(features, intents)
     weights, intercepts = regression.coef_.T, regression.intercept_
     if len(regression.classes_) == 2:
         # Two classes are one row in scikit-learn, of which the softmax takes half for each side.

@@ -24,6 +24,8 @@ from needlepoint_engine.span_patterns import DAY_MENTION, NEEDLE_LENGTH, TREATME
 
 _DIGEST_FILE = "pipeline.sha256"
 _TREATMENT = "treatment"
+#: A day that the words around it do not make the day of treatment: "can I swim on Friday?"
+_DAY = "day"
 _NUMBER = re.compile(r"\d*[.,]?\d+")
 
 #: How far from a day, in tokens, the words may stand that make it the day of treatment.
@@ -121,8 +123,11 @@ def entities_of(doc: Doc) -> list[dict[str, Any]]:
     for span in doc.spans.get(SPANS, ()):
         by_label.setdefault(span.label_, []).append(span)
     cues = by_label.pop(TREATMENT_CUE, []) + by_label.get(_TREATMENT, [])
-    mentions = [span for span in by_label.pop(DAY_MENTION, []) if _is_treatment_day(span, cues)]
-    by_label[TREATMENT_DAY] = by_label.get(TREATMENT_DAY, []) + mentions
+    mentions = by_label.pop(DAY_MENTION, [])
+    of_treatment = [span for span in mentions if _is_treatment_day(span, cues)]
+    by_label[TREATMENT_DAY] = filter_spans(by_label.get(TREATMENT_DAY, []) + of_treatment)
+    taken = {token.i for span in by_label[TREATMENT_DAY] for token in span}
+    by_label[_DAY] = [span for span in mentions if taken.isdisjoint(range(span.start, span.end))]
     chosen = [(label, span) for label, spans in by_label.items() for span in filter_spans(spans)]
     return [
         {"entity": label, "value": _value(label, span), "start": span.start_char, "end": span.end_char}
@@ -131,7 +136,7 @@ def entities_of(doc: Doc) -> list[dict[str, Any]]:
 
 
 def _value(label: str, span: Span) -> str:
-    if label == TREATMENT_DAY:
+    if label in {TREATMENT_DAY, _DAY}:
         return str(span.text)
     if label == NEEDLE_LENGTH:
         number = _NUMBER.match(span.text)

@@ -17,6 +17,8 @@ from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 from sentence_encoder import SentenceEncoder, to_base64
 
+from needlepoint_engine.questions import questions_in
+
 _DIGEST_FILE = "encoder.sha256"
 #: Sentences encoded in one call while training.
 _BATCH = 64
@@ -27,7 +29,8 @@ class SentenceEmbedder(DenseFeaturizer, GraphComponent):  # type: ignore[misc]
     """Puts the embedding (1 x 384 float32, unit length) on each message as its dense sentence feature.
 
     A message that a person wrote also gets the property `embedding`: the same numbers as base64 of little-endian
-    float32, for the action that will search with them. "Training" only remembers which encoder was used, so that a
+    float32, for the action that will search with them; and `questions`: text and embedding of each, where it asks more
+    than one. "Training" only remembers which encoder was used, so that a
     model never runs with embeddings of another one.
     """
 
@@ -106,6 +109,10 @@ class SentenceEmbedder(DenseFeaturizer, GraphComponent):  # type: ignore[misc]
             vector = self._encode([message.get(TEXT)])[0]
             self._add(message, vector)
             message.set("embedding", to_base64(vector), add_to_output=True)
+            asked = questions_in(message.get(TEXT))
+            vectors = self._encode(asked)
+            questions = [{"text": a, "embedding": to_base64(v)} for a, v in zip(asked, vectors, strict=True)]
+            message.set("questions", questions, add_to_output=True)
         return messages
 
     def _encode(self, texts: list[str]) -> npt.NDArray[np.float32]:

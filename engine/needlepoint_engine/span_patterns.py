@@ -79,14 +79,19 @@ def _day_mentions() -> list[TokenPattern]:
     weekday = _one_of(_WEEKDAYS)
     month = _one_of(_MONTHS)
     day_of_month = _regex(r"^\d{1,2}(st|nd|rd|th)?$")
-    in_time = [[{"LOWER": "in"}, *length] for length in _lengths_of_time()]
+    in_time = [[_one_of("in dalam"), *length] for length in _lengths_of_time()]
+    in_time += [[*length, {"LOWER": "lagi"}] for length in _lengths_of_time()]
+    in_time += [[*length, {"LOWER": "from"}, _one_of("now today")] for length in _lengths_of_time()]
     return [
         [_one_of("yesterday ytd ystd today tdy tonight tomorrow tmr tmrw tmw semalam kelmarin esok lusa tadi")],
         [{"LOWER": "hari"}, _one_of("ini ni")],
         [{"LOWER": "tadi"}, _one_of("pagi malam petang")],
+        [_one_of("pagi malam petang"), _one_of("tadi semalam esok")],
+        [_one_of("yesterday tomorrow tmr esok semalam"), _one_of("morning afternoon evening night pagi petang malam")],
+        [weekday, _one_of("morning afternoon evening night pagi petang malam")],
         [_one_of("this last"), _one_of("morning afternoon evening night week weekend month")],
         [_one_of("last next this coming"), weekday],
-        [{"LOWER": "next"}, _one_of("week month weekend")],
+        [_one_of("next this"), _one_of("week month weekend")],
         [_one_of("minggu bulan malam hari"), {"LOWER": {"IN": ["lepas", "lalu", "depan"]}}],
         [weekday, _one_of("lepas lalu depan ni")],
         [{"LOWER": "on", "OP": "?"}, weekday],

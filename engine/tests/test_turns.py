@@ -179,7 +179,8 @@ def test_two_requests_of_one_conversation_do_not_wait_for_each_other(engine: Eng
     assert time.monotonic() - begun < 0.95
 
 
-def test_a_turn_past_its_deadline_is_given_up_and_leaves_no_trace(engine: Engine, app: App) -> None:
+@pytest.mark.parametrize("deadline", [0.001, 0.01, 0.5], ids="{} s".format)
+def test_a_turn_past_its_deadline_is_given_up_and_leaves_no_trace(engine: Engine, app: App, deadline: float) -> None:
     finished = threading.Event()
 
     def too_slowly(call: dict[str, Any]) -> tuple[int, Any]:
@@ -188,7 +189,7 @@ def test_a_turn_past_its_deadline_is_given_up_and_leaves_no_trace(engine: Engine
 
     app.behaviour = too_slowly
     begun = time.monotonic()
-    status, answer = engine.turn(app, text="does it hurt", deadline=0.5)
+    status, answer = engine.turn(app, text="does it hurt", deadline=deadline)
     assert (status, answer["error"]["code"]) == (504, "deadline")
     assert time.monotonic() - begun < 2
     finished.set()

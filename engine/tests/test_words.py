@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,29 @@ def test_the_day_of_treatment_is_found_as_it_was_said(nlp: Language, text: str, 
 )
 def test_another_day_is_not_taken_for_the_day_of_treatment(nlp: Language, text: str) -> None:
     assert days(nlp, text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("can i wear makeup tomorrow", "tomorrow"),
+        ("can i swim on friday?", "on friday"),
+        ("makeup in 5 hours ok?", "in 5 hours"),
+        ("my wedding is on 20 december", "20 december"),
+        ("boleh berenang esok pagi tak", "esok pagi"),
+        ("5 jam lagi boleh cuci muka?", "5 jam lagi"),
+    ],
+)
+def test_another_day_is_found_as_a_day(nlp: Language, text: str, day: str) -> None:
+    assert [value for entity, value, _ in found(nlp, text) if entity in {"day", "treatment_day"}] == [day]
+    assert days(nlp, text) == []
+
+
+def test_a_day_is_not_found_twice(nlp: Language) -> None:
+    text = "had it yesterday evening, 2 days ago or on friday, and today?"
+    spans = [(one["start"], one["end"]) for one in entities_of(nlp(text)) if one["entity"] in {"day", "treatment_day"}]
+    assert len(spans) == len(set(spans)) == 4
+    assert all(first[1] <= second[0] for first, second in itertools.pairwise(spans))
 
 
 def test_the_saved_pipeline_is_the_one_that_was_built(nlp: Language, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from needlepoint.answering.answerer import Answerer
+from needlepoint.answering.ranking import EntryClassifier, Ranker, read_weights
 from needlepoint.clinic import read_clinic
 from needlepoint.db.connect import READS_ONLY, connect
 from needlepoint.faq.published import Published, read_published, revision_of
@@ -34,6 +35,8 @@ class PreparedAnswers:
         self._encoder = encoder
         self._engine = engine
         self._cache = VectorCache(settings.var / "cache" / "wording-vectors.npz")
+        self._classifier = EntryClassifier.load(settings.data / "ranking" / "classifier.npz", encoder.digest)
+        self.weights = read_weights(settings.data / "ranking" / "weights.json", self._classifier)
         self._lock = threading.Lock()
         self._day: object = None
         self.answerer: Answerer | None = None
@@ -60,7 +63,8 @@ class PreparedAnswers:
             if known is not None and revision_of(connection) == known:
                 return False
             published = read_published(connection, today, self._settings.unapproved_answers == "give")
-            self.answerer = Answerer(SearchIndex(published, self._encoder, self._cache), self._phrases)
+            index = SearchIndex(published, self._encoder, self._cache)
+            self.answerer = Answerer(index, self._phrases, Ranker(index, self._classifier, self.weights))
             self._day = today
         log.info(
             "answers ready: revision %s, %s entries, %s of them not yet approved",

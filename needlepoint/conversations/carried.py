@@ -12,7 +12,7 @@ Event = dict[str, Any]
 CARRIED_TURNS = 6
 
 #: Slots the app owns and sends with each turn; Rasa's copies of them are not kept.
-APP_SLOTS = ("language", "safety_level", "open_question")
+APP_SLOTS = ("language", "safety_level", "safety_cards", "open_question", "asked_at", "had", "booked", "about")
 
 
 def compose(

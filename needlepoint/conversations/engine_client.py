@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from needlepoint.reply import Reply
+from needlepoint.reply import Reply, followed_by
 
 #: Seconds for which an engine that could not be reached is tried last.
 AVOID_FOR = 2.0
@@ -50,12 +50,20 @@ class EngineTurn(msgspec.Struct, frozen=True):
     active_loop: dict[str, Any] | None = None
 
     def said(self) -> ActionMessage:
-        """The one Reply of this turn. Raises :class:`EngineError` when there is none, or more than one."""
+        """The one Reply of this turn: what an action said, and below it the question of a form that goes on.
+
+        Raises :class:`EngineError` when there is none, or more than one of a kind.
+        """
         try:
-            customs = [message["custom"] for message in self.messages if "custom" in message]
-            if len(customs) != 1:
-                raise EngineError("nonsense", f"{len(customs)} replies in one turn")
-            return msgspec.convert(customs[0], ActionMessage)
+            said = [
+                msgspec.convert(message["custom"], ActionMessage) for message in self.messages if "custom" in message
+            ]
+            if len(said) == 2 and said[1].reply.kind == "form":
+                answer, form = said
+                return ActionMessage(followed_by(answer.reply, form.reply), [*answer.effects, *form.effects])
+            if len(said) != 1:
+                raise EngineError("nonsense", f"{len(said)} replies in one turn")
+            return said[0]
         except msgspec.ValidationError as error:
             raise EngineError("nonsense", str(error)) from None
 
@@ -82,7 +90,6 @@ class EngineClient:
         text: str,
         choice: str | None,
         events: list[dict[str, Any]],
-        metadata: dict[str, Any],
     ) -> EngineTurn:
         """Have one message understood and acted on. Raises :class:`EngineError`."""
         ends = time.monotonic() + self._deadline
@@ -97,7 +104,6 @@ class EngineClient:
                 "text": text,
                 "choice": {"entry_id": choice} if choice else None,
                 "events": events,
-                "metadata": metadata,
                 "action_url": self._webhook_url,
                 "deadline": left,
             }
@@ -112,6 +118,10 @@ class EngineClient:
             except httpx.TransportError as error:
                 self._avoid_until[url] = time.monotonic() + AVOID_FOR
                 failure = EngineError("unreachable", type(error).__name__)
+                continue
+            if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # it listens already and still loads its model
+                self._avoid_until[url] = time.monotonic() + AVOID_FOR
+                failure = EngineError("unreachable", "HTTP 503")
                 continue
             return _read(response)
         raise failure

@@ -1,14 +1,17 @@
-"""The tables of the record: conversations, messages, turns, the outbox, and what needs a person's attention."""
+"""The tables of the record: conversations, messages, turns, the outbox, what needs a person, and who is told of it."""
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from needlepoint.db.base import Base
+
+#: Channel of the conversations that staff hold by command: nobody has to be woken for what they try out.
+ASKED_BY_STAFF = "ask"
 
 
 class Conversation(Base):
@@ -23,10 +26,18 @@ class Conversation(Base):
     last_at: Mapped[datetime] = mapped_column(index=True)
     consent: Mapped[str | None]
     consented_at: Mapped[datetime | None]
-    treatment_day: Mapped[date | None]
+    #: When the person had the last treatment and will have the next: a span, as exact as they told it.
+    had_from: Mapped[datetime | None]
+    had_until: Mapped[datetime | None]
+    booked_from: Mapped[datetime | None]
+    booked_until: Mapped[datetime | None]
+    #: Entry that was answered last; a corrected day asks it again.
+    about: Mapped[str | None]
     #: Copies of Rasa's slots, sent along with every turn.
     slots: Mapped[dict[str, Any]] = mapped_column(default=dict)
     active_loop: Mapped[dict[str, Any] | None]
+    #: Level, cards and findings of the last urgent card, until the person says that it is over.
+    urgent_thread: Mapped[dict[str, Any] | None]
     #: Entry ids that the last reply offered as choices.
     open_question: Mapped[list[str]] = mapped_column(default=list)
     #: Number of the next message; counts what was received.
@@ -111,6 +122,7 @@ class Attention(Base):
     """Something a person of the clinic should look at. Before consent it has no conversation and no text."""
 
     __tablename__ = "attention"
+    __table_args__ = (Index("ix_attention_level_acknowledged_at", "level", "acknowledged_at"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     conversation_id: Mapped[str | None] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"), index=True)
@@ -121,3 +133,37 @@ class Attention(Base):
     created_at: Mapped[datetime] = mapped_column(index=True)
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[str | None]
+    #: When the others were told because nobody had acknowledged it; set once.
+    escalated_at: Mapped[datetime | None]
+
+
+class StaffAlert(Base):
+    """The staff's outbox: one alert about an urgent message to one recipient through one channel. Holds no text."""
+
+    __tablename__ = "staff_alert"
+    __table_args__ = (
+        UniqueConstraint("attention_id", "kind", "channel", "recipient"),
+        CheckConstraint("channel IN ('email', 'webhook')", name="channel"),
+        CheckConstraint("kind IN ('first', 'escalation')", name="kind"),
+        CheckConstraint("state IN ('waiting', 'sent', 'failed', 'cancelled')", name="state"),
+        Index("ix_staff_alert_state_next_attempt_at", "state", "next_attempt_at"),
+    )
+
+    #: Random, and the idempotency key: a number would come again after an erasure (SQLite).
+    id: Mapped[str] = mapped_column(primary_key=True)
+    attention_id: Mapped[int] = mapped_column(ForeignKey("attention.id", ondelete="CASCADE"))
+    channel: Mapped[str]
+    kind: Mapped[str]
+    #: An e-mail address; of a webhook the host only, because its address may hold a secret.
+    recipient: Mapped[str]
+    #: `cancelled`: somebody acknowledged the message before this was sent.
+    state: Mapped[str]
+    #: Attempts begun; whoever records a failure names the one it was.
+    attempts: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    next_attempt_at: Mapped[datetime]
+    #: While this is in the future, somebody is sending it.
+    lease_until: Mapped[datetime | None]
+    sent_at: Mapped[datetime | None]
+    #: Class of the last error, never its words.
+    last_error: Mapped[str | None]

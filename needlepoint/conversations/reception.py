@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
@@ -21,12 +21,16 @@ from needlepoint.conversations.engine_client import EngineClient, EngineError
 from needlepoint.conversations.journal import Journal, JournalEntry
 from needlepoint.conversations.recent import RecentMessages
 from needlepoint.conversations.record import Known, Offered, Outcome, Taken, UnknownConversationError
+from needlepoint.conversations.staff_alerts import AlertTo
+from needlepoint.conversations.urgent_thread import CLOSING_CHOICES, OpenThreads, UrgentThread
 from needlepoint.db.base import now
 from needlepoint.language import guess_language
 from needlepoint.phrases import Phrases
 from needlepoint.privacy.redaction import redact
-from needlepoint.reply import Choice, Finding, Reply, most_urgent
-from needlepoint.safety import Assessment, SafetyRules, assess, clean_text
+from needlepoint.reply import START_SUITABILITY_CHECK, Choice, Reply, most_urgent
+from needlepoint.safety import Assessment, SafetyRules, answered_yes, assess, clean_text
+from needlepoint.safety_question import safety_question
+from needlepoint.yes_or_no import asks, denies, read_answer
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +45,13 @@ LEASE_MARGIN = 4.0
 
 #: Seconds an urgent reply may wait for being recorded; the recording goes on behind it.
 URGENT_PATIENCE = 0.04
+
+#: What calls a person's attention, by the effect that an action asks for.
+ATTENTION = {
+    "call_person": "wants_a_person",
+    "unknown_value": "asked_for_a_value_not_set",
+    "answer_withheld": "asked_for_a_withheld_answer",
+}
 
 #: Events of the outbox that were just committed, for this process's open streams: conversation id.
 Notify = Callable[[str], None]
@@ -100,6 +111,7 @@ class Reception:
         deadline: float,
         provenance: Callable[[], dict[str, Any]],
         notify: Notify,
+        alert_to: Sequence[AlertTo] = (),
     ) -> None:
         self._database = database
         self._engines = engines
@@ -110,7 +122,9 @@ class Reception:
         self._patience = timedelta(seconds=deadline + LEASE_MARGIN)
         self._provenance = provenance
         self._notify = notify
+        self._alert_to = alert_to
         self._recent = RecentMessages()
+        self._threads = OpenThreads()
         self._recordings: set[asyncio.Task[Any]] = set()
 
     async def receive(self, incoming: Incoming) -> Received:
@@ -131,8 +145,11 @@ class Reception:
             raise ConsentNeededError
         assessed = assessment_data(assessment)
         try:
-            chosen = await self._chosen(incoming)
+            chosen = await self._chosen(incoming) or await self._typed(incoming.conversation, text)
             said = chosen.title if chosen else masked.text
+            confirmed = answered_yes(self._rules, chosen.entry if chosen else "")
+            if confirmed.level in ENDS_THE_TURN:
+                return await self._urgent(incoming, said, list(masked.kinds), confirmed)
             await self._open_if_unrecorded(incoming)
             taken = await record.accept(
                 self._database,
@@ -156,6 +173,7 @@ class Reception:
     async def erase(self, conversation: str) -> None:
         """Delete a conversation and everything it holds. Raises UnknownConversationError when there is none."""
         self._recent.forget(conversation)
+        self._threads.close(conversation)
         waiting = self._journal.forget(conversation)
         if not await record.erase(self._database, conversation) and not waiting:
             raise UnknownConversationError(conversation)
@@ -169,27 +187,41 @@ class Reception:
     # -- urgent ------------------------------------------------------------------------------------------------
 
     async def _urgent(self, incoming: Incoming, text: str, redacted: list[str], assessment: Assessment) -> Received:
-        reply = self._urgent_reply(incoming.language, text, assessment)
+        thread = self._threads.join(incoming.conversation, UrgentThread.of(assessment))
+        reply = self._urgent_reply(incoming.language, text, thread)
         at = now()
-        recording = asyncio.create_task(self._record_urgent(incoming, text, redacted, assessment, reply, at))
+        recording = asyncio.create_task(self._record_urgent(incoming, text, redacted, assessment, thread, reply, at))
         self._recordings.add(recording)
         recording.add_done_callback(self._recordings.discard)
         done, _ = await asyncio.wait({recording}, timeout=URGENT_PATIENCE)
         event = recording.result() if done and recording.exception() is None else None
         return Received(incoming.client_id, "urgent", event, at, reply)
 
-    def _urgent_reply(self, language: str, text: str, assessment: Assessment) -> Reply:
+    def _urgent_reply(self, language: str, text: str, thread: UrgentThread) -> Reply:
         # In doubt both languages: a card that cannot be read helps nobody.
         guess = guess_language(text)
         languages = list(dict.fromkeys([guess or language, language]))
-        card = self._cards.reply(assessment.cards, languages)
         return msgspec.structs.replace(
-            card,
-            urgency=assessment.level,
-            findings=[Finding(finding.id, list(finding.rules)) for finding in assessment.findings],
+            self._cards.reply(thread.cards, languages),
+            urgency=thread.level,
+            findings=thread.findings,
             confidence=1.0,
-            why={"safety": assessment.level, "rules": sorted({r for f in assessment.findings for r in f.rules})},
+            why={"safety": thread.level, "rules": sorted({rule for one in thread.findings for rule in one.rules})},
         )
+
+    def _in_the_thread(
+        self, incoming: Incoming, text: str, chosen: Offered | None, assessment: Assessment, thread: UrgentThread
+    ) -> tuple[Reply, bool]:
+        """The reply to what is said after an urgent card, and whether that ends the thread."""
+        language = self._phrases.language(guess_language(text) or incoming.language)
+        if assessment.over or (chosen is not None and chosen.entry in CLOSING_CHOICES):
+            self._threads.close(incoming.conversation)
+            self._recent.forget(incoming.conversation)
+            closing = self._phrases.say("urgent_thread_over", language)
+            return Reply(kind="smalltalk", topic="urgent", text=closing, why={"thread": "over"}), True
+        card = self._urgent_reply(incoming.language, text, thread)
+        choices = [Choice(self._phrases.say(name, language), token) for token, name in CLOSING_CHOICES.items()]
+        return msgspec.structs.replace(card, text=self._phrases.say("urgent_thread", language), choices=choices), False
 
     async def _record_urgent(
         self,
@@ -197,6 +229,7 @@ class Reception:
         text: str,
         redacted: list[str],
         assessment: Assessment,
+        thread: UrgentThread,
         reply: Reply,
         at: datetime,
     ) -> int | None:
@@ -204,7 +237,7 @@ class Reception:
         assessed = assessment_data(assessment)
         try:
             if incoming.consent is None:
-                await record.alert_without_consent(self._database, assessed, at)
+                await record.alert_without_consent(self._database, assessed, at, self._alert_to)
                 return None
             await self._open_if_unrecorded(incoming)
             try:
@@ -217,10 +250,12 @@ class Reception:
                     redacted,
                     assessed,
                     msgspec.to_builtins(reply),
+                    msgspec.to_builtins(thread),
                     at,
+                    self._alert_to,
                 )
             except UnknownConversationError:
-                await record.alert_without_consent(self._database, assessed, at)
+                await record.alert_without_consent(self._database, assessed, at, self._alert_to)
                 return None
         except Exception as error:
             log.error("an urgent message goes to the journal: %s", type(error).__name__)
@@ -264,7 +299,15 @@ class Reception:
         await self._wait_for_turn(incoming.conversation, taken)
         started = time.perf_counter()
         state = await record.state_of(self._database, incoming.conversation)
-        outcome = await self._ask_engine(incoming, text, chosen, assessment, taken, state, started)
+        if state.urgent_thread is not None:
+            thread = msgspec.convert(state.urgent_thread, UrgentThread)
+            outcome = self._thread_outcome(incoming, text, chosen, assessment, thread, taken, state)
+            if state.active_loop is not None and outcome.remember:
+                go_on = Offered(START_SUITABILITY_CHECK, "")
+                form = await self._ask_engine(incoming, text, go_on, assessment, taken, state, started)
+                outcome = _with_the_form(outcome, form)
+        else:
+            outcome = await self._ask_engine(incoming, text, chosen, assessment, taken, state, started)
         turn_number = state.turn_number if outcome.state == "answered" else None
         known = await record.commit(self._database, incoming.conversation, taken, turn_number, outcome)
         if known is None:
@@ -274,6 +317,31 @@ class Reception:
             return _received(incoming, found)
         self._notify(incoming.conversation)
         return _received(incoming, known)
+
+    def _thread_outcome(
+        self,
+        incoming: Incoming,
+        text: str,
+        chosen: Offered | None,
+        assessment: Assessment,
+        thread: UrgentThread,
+        taken: Taken,
+        state: record.State,
+    ) -> Outcome:
+        """What is committed for a message in an urgent thread; the dialogue stays where it was."""
+        said, over = self._in_the_thread(incoming, text, chosen, assessment, thread)
+        reply, offered = _with_tokens(said, taken.seq)
+        disputed = chosen is not None and chosen.entry == "thread:not_now"
+        return Outcome(
+            state="answered",
+            reply=msgspec.to_builtins(reply),
+            provenance={**self._provenance(), "urgent_thread": "over" if over else "open", "offered": offered},
+            slots=state.slots,
+            active_loop=state.active_loop,
+            open_question=[] if over else state.open_question,
+            attention=["urgent_card_disputed"] if disputed else [],
+            remember={"urgent_thread": None} if over else {},
+        )
 
     async def _wait_for_turn(self, conversation: str, taken: Taken) -> None:
         pause = 0.01
@@ -307,12 +375,17 @@ class Reception:
                     {
                         "language": self._phrases.language(language),
                         "safety_level": assessment.level,
+                        "safety_cards": list(assessment.cards),
                         "open_question": state.open_question,
+                        "asked_at": (incoming.at or now()).isoformat(),
+                        "had": _times(state.had_from, state.had_until),
+                        "booked": _times(state.booked_from, state.booked_until),
+                        "about": state.about,
                     },
                 ),
-                {"at": (incoming.at or now()).isoformat()},
             )
             said = turn.said()
+            remember = _to_remember(said.effects)
         except EngineError as error:
             log.warning("a turn failed: %s", error)
             return Outcome(
@@ -325,10 +398,11 @@ class Reception:
                 },
                 attention=["engine_failure"],
             )
-        reply, offered = _with_tokens(said.reply, taken.seq)
+        in_doubt = self._asked_in_doubt(said.reply, assessment, state, self._phrases.language(language))
+        reply, offered = _with_tokens(in_doubt or said.reply, taken.seq)
         reply = msgspec.structs.replace(reply, urgency=most_urgent([reply.urgency, assessment.level]))
-        attention = ["wants_a_person" for effect in said.effects if effect.get("type") == "call_person"]
-        if reply.topic == "urgent":
+        attention = [ATTENTION[kind] for effect in said.effects if (kind := effect.get("type")) in ATTENTION]
+        if reply.topic == "urgent" and assessment.level == "none":
             attention.append("possibly_missed_urgent")
         return Outcome(
             state="answered",
@@ -346,9 +420,21 @@ class Reception:
             },
             slots=slots_to_keep(turn.slots),
             active_loop=turn.active_loop,
-            open_question=[one["entry"] for one in offered],
+            open_question=[one["entry"] for one in offered] if reply.kind == "clarify" else [],
             attention=attention,
+            remember=remember,
         )
+
+    def _asked_in_doubt(self, reply: Reply, assessment: Assessment, state: record.State, language: str) -> Reply | None:
+        """The safety question in place of the engine's reply, where safety is in doubt and did not ask just now."""
+        if not assessment.doubt or reply.kind in ("form", "handover") or self._is_safety_question(state.open_question):
+            return None
+        otherwise = reply.answers[0].entry_id if reply.kind == "answer" and len(reply.answers) == 1 else None
+        why = {"in doubt about": assessment.doubt, "instead of": reply.kind}
+        return safety_question(assessment.doubt, otherwise, language, self._phrases, reply.confidence, why)
+
+    def _is_safety_question(self, open_question: Sequence[str]) -> bool:
+        return bool(open_question) and answered_yes(self._rules, open_question[0]).level != "none"
 
     async def _chosen(self, incoming: Incoming) -> Offered | None:
         """What a pressed button offered. A token that offers nothing here stands for an entry that nobody has."""
@@ -360,6 +446,17 @@ class Reception:
         seq, number = map(int, incoming.choice.split("."))
         choices = await record.offered(self._database, incoming.conversation, seq)
         return choices[number] if number < len(choices) else gone
+
+    async def _typed(self, conversation: str, text: str) -> Offered | None:
+        """The choice of a safety question that a typed "yes", "not sure" or "no" stands for."""
+        said = read_answer(text)
+        if said not in ("yes", "unsure", "no") or asks(text) or (said == "yes" and denies(text)):
+            return None  # "no, but is it normal?" is a new question
+        state = await record.state_of(self._database, conversation)
+        if not self._is_safety_question(state.open_question) or state.urgent_thread is not None:
+            return None
+        card, otherwise = state.open_question
+        return Offered(otherwise if said == "no" else card, text)
 
     def _apology(self, language: str) -> Reply:
         return Reply(kind="decline", topic="human", text=self._phrases.say("engine_apology", language))
@@ -406,13 +503,12 @@ class Reception:
 
     async def _replay(self, entry: JournalEntry) -> None:
         if entry.conversation is None:
-            await record.alert_without_consent(self._database, entry.assessment, entry.at)
+            await record.alert_without_consent(self._database, entry.assessment, entry.at, self._alert_to)
             return
         if entry.opening is not None:
             with suppress(IntegrityError):  # it is there by now
                 await record.start(self._database, *entry.opening, entry.conversation)
-        store = record.store_urgent if entry.state == "urgent" else record.store_apologised
-        await store(
+        kept = (
             self._database,
             entry.conversation,
             entry.client_id,
@@ -421,8 +517,12 @@ class Reception:
             entry.redacted,
             entry.assessment,
             entry.reply,
-            entry.at,
         )
+        if entry.state == "urgent":
+            thread = msgspec.to_builtins(UrgentThread.of_data(entry.assessment))
+            await record.store_urgent(*kept, thread, entry.at, self._alert_to)
+        else:
+            await record.store_apologised(*kept, entry.at)
         self._notify(entry.conversation)
 
     def _entry(
@@ -466,11 +566,56 @@ def _received(incoming: Incoming, known: Known) -> Received:
     return Received(incoming.client_id, known.state, known.event, known.at, reply)
 
 
+def _with_the_form(closing: Outcome, form: Outcome) -> Outcome:
+    """The end of an urgent thread, with the open question of the form that the red flag interrupted below it.
+
+    Where the engine could not ask it, the closing words stand alone.
+    """
+    if form.state != "answered":
+        return closing
+    reply = {**form.reply, "text": f"{closing.reply['text']}\n\n{form.reply['text']}"}
+    provenance = {**form.provenance, "urgent_thread": "over"}
+    return msgspec.structs.replace(form, reply=reply, provenance=provenance, remember=form.remember | closing.remember)
+
+
 def _with_tokens(reply: Reply, seq: int) -> tuple[Reply, list[dict[str, str]]]:
     """The reply with its choices' entry ids replaced by tokens that mean something in this conversation only."""
     offered = [{"entry": choice.token, "title": choice.title} for choice in reply.choices]
     choices = [Choice(choice.title, f"{seq}.{number}") for number, choice in enumerate(reply.choices)]
     return msgspec.structs.replace(reply, choices=choices), offered
+
+
+class _Remember(msgspec.Struct, frozen=True):
+    """What an action asks to remember: spans of time as [from, until], and the entry it answered."""
+
+    had: tuple[datetime, datetime] | None = None
+    booked: tuple[datetime, datetime] | None = None
+    about: str | None = None
+    forget: list[Literal["had", "booked"]] = []
+
+
+def _to_remember(effects: list[dict[str, Any]]) -> dict[str, Any]:
+    """The columns that the effects of type `remember` ask for. Raises EngineError where one is nonsense."""
+    columns: dict[str, Any] = {}
+    for effect in effects:
+        if effect.get("type") != "remember":
+            continue
+        try:
+            asked = msgspec.convert(effect, _Remember)
+        except msgspec.ValidationError as error:
+            raise EngineError("nonsense", str(error)) from None
+        for name in asked.forget:
+            columns |= {f"{name}_from": None, f"{name}_until": None}
+        for name, span in (("had", asked.had), ("booked", asked.booked)):
+            if span is not None:
+                columns |= {f"{name}_from": span[0], f"{name}_until": span[1]}
+        if asked.about is not None:
+            columns["about"] = asked.about
+    return columns
+
+
+def _times(start: datetime | None, end: datetime | None) -> list[str] | None:
+    return [start.isoformat(), end.isoformat()] if start is not None and end is not None else None
 
 
 def _milliseconds(started: float) -> float:

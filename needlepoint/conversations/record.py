@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any
@@ -13,8 +14,10 @@ from sqlalchemy import delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from needlepoint.conversations import staff_alerts
 from needlepoint.conversations.carried import CARRIED_TURNS
 from needlepoint.conversations.models import Attention, Conversation, ErasedConversation, Message, Outgoing, Turn
+from needlepoint.conversations.staff_alerts import AlertTo
 from needlepoint.db.base import now
 from needlepoint.db.connect import READS_ONLY, forget_deleted
 
@@ -48,7 +51,7 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """What a turn starts from."""
+    """What a turn starts from. The times are those of the last and of the next treatment, as far as told."""
 
     created_at: datetime
     language: str
@@ -56,6 +59,12 @@ class State(msgspec.Struct, frozen=True):
     active_loop: dict[str, Any] | None
     open_question: list[str]
     turn_number: int
+    had_from: datetime | None
+    had_until: datetime | None
+    booked_from: datetime | None
+    booked_until: datetime | None
+    about: str | None
+    urgent_thread: dict[str, Any] | None
     turns: list[list[dict[str, Any]]]
 
 
@@ -70,6 +79,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     active_loop: dict[str, Any] | None = None
     open_question: list[str] = []
     attention: list[str] = []
+    #: What the conversation is to remember of the person's treatment, by column.
+    remember: dict[str, Any] = {}
 
 
 def new_id() -> str:
@@ -218,6 +229,12 @@ async def state_of(engine: AsyncEngine, conversation: str) -> State:
                     Conversation.active_loop,
                     Conversation.open_question,
                     Conversation.turn_number,
+                    Conversation.had_from,
+                    Conversation.had_until,
+                    Conversation.booked_from,
+                    Conversation.booked_until,
+                    Conversation.about,
+                    Conversation.urgent_thread,
                 ).where(Conversation.id == conversation)
             )
         ).first()
@@ -263,6 +280,7 @@ async def commit(
                 "slots": outcome.slots,
                 "active_loop": outcome.active_loop,
                 "open_question": outcome.open_question,
+                **outcome.remember,
             }
             where.append(Conversation.turn_number == turn_number)
         event = await connection.scalar(
@@ -319,9 +337,11 @@ async def _call_attention(
     at: datetime,
     level: str | None = None,
     findings: list[str] | None = None,
+    alert_to: Sequence[AlertTo] = (),
 ) -> None:
-    await connection.execute(
-        insert(Attention).values(
+    attention = await connection.scalar(
+        insert(Attention)
+        .values(
             conversation_id=conversation,
             message_id=row,
             reason=reason,
@@ -329,7 +349,10 @@ async def _call_attention(
             findings=findings or [],
             created_at=at,
         )
+        .returning(Attention.id)
     )
+    assert attention is not None
+    await staff_alerts.write(connection, attention, "first", alert_to, now())
 
 
 async def store_urgent(
@@ -341,9 +364,15 @@ async def store_urgent(
     redacted: list[str],
     assessment: dict[str, Any],
     reply: dict[str, Any],
+    thread: dict[str, Any],
     at: datetime,
+    alert_to: Sequence[AlertTo] = (),
 ) -> Known:
-    """Record an urgent message with its card. It uses no turn number; the turn it overtook is not delivered."""
+    """Record an urgent message with its card, and the alerts to staff.
+
+    It uses no turn number; the turn it overtook is not delivered. `thread` is the urgent thread that the
+    conversation is in from now on.
+    """
     try:
         async with engine.begin() as connection:
             seq = await _next_seq(connection, conversation, at)
@@ -368,16 +397,15 @@ async def store_urgent(
             event = await connection.scalar(
                 update(Conversation)
                 .where(Conversation.id == conversation)
-                .values(last_event=Conversation.last_event + 1)
+                .values(last_event=Conversation.last_event + 1, urgent_thread=thread)
                 .returning(Conversation.last_event)
             )
             assert event is not None
             outcome = Outcome(state="urgent", reply=reply, provenance={"safety": assessment})
             await _keep_turn(connection, conversation, Taken(row, seq), None, outcome, at)
             await _send(connection, conversation, row, event, reply, at)
-            await _call_attention(
-                connection, conversation, row, "urgent", at, assessment.get("level"), _finding_ids(assessment)
-            )
+            level, findings = assessment.get("level"), _finding_ids(assessment)
+            await _call_attention(connection, conversation, row, "urgent", at, level, findings, alert_to)
             return Known(row, "urgent", event, at, reply)
     except IntegrityError:
         known = await find(engine, conversation, client_id)
@@ -386,10 +414,13 @@ async def store_urgent(
         return known
 
 
-async def alert_without_consent(engine: AsyncEngine, assessment: dict[str, Any], at: datetime) -> None:
+async def alert_without_consent(
+    engine: AsyncEngine, assessment: dict[str, Any], at: datetime, alert_to: Sequence[AlertTo] = ()
+) -> None:
     """Tell staff that somebody who had not agreed to be recorded was shown an urgent card: level, finding and time."""
     async with engine.begin() as connection:
-        await _call_attention(connection, None, None, "urgent", at, assessment.get("level"), _finding_ids(assessment))
+        level, findings = assessment.get("level"), _finding_ids(assessment)
+        await _call_attention(connection, None, None, "urgent", at, level, findings, alert_to)
 
 
 def _finding_ids(assessment: dict[str, Any]) -> list[str]:

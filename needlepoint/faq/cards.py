@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from needlepoint.faq.published import Published
+from needlepoint.faq.published import Published, in_language
 from needlepoint.phrases import Phrases
 from needlepoint.reply import Answer, Reply
 
@@ -50,12 +50,7 @@ class UrgentCards:
         if texts is None:
             lines = dict.fromkeys(self._phrases.say("emergency_line", language) for language in languages)
             return Reply(kind="urgent", topic="urgent", text="\n\n".join(lines))
-        answers = {
-            answer.language: answer
-            for answer in (
-                texts.get(language) or texts.get("en") or next(iter(texts.values())) for language in languages
-            )
-        }
+        answers = {answer.language: answer for answer in (in_language(texts, language) for language in languages)}
         return Reply(kind="urgent", topic="urgent", answers=[self._filled(answer) for answer in answers.values()][:2])
 
     def _filled(self, answer: Answer) -> Answer:

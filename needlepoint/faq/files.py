@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from datetime import date
+from collections.abc import Iterator
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -45,6 +46,9 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     from_hours: Annotated[float, Meta(ge=0)] | None = None
     to_hours: Annotated[float, Meta(ge=0)] | None = None
     cautious_to_hours: Annotated[float, Meta(ge=0)] | None = None
+    #: What the activity is, where that changes the sentence: a `medicine` nobody is told to stop, a `cream` that may be
+    #: prescribed, another `treatment`, an `effect` of the treatment that is no symptom.
+    kind: Literal["medicine", "cream", "treatment", "effect"] | None = None
 
 
 class TextInFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -58,6 +62,10 @@ class TextInFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     approver: str | None = None
     approved_on: date | None = None
     review_due: date | None = None
+    #: What was approved, as :func:`approved_words`: an approval is for these words and no others.
+    approved_hash: str | None = None
+    #: Days its author waited before approving it, in a clinic with one clinician.
+    waited_days: Annotated[int, Meta(ge=1)] | None = None
 
 
 class VersionInFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -74,6 +82,13 @@ class VersionInFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     notes: Words | None = None
 
 
+class Withdrawal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When, and by whom, an entry was withdrawn."""
+
+    at: datetime
+    by: str
+
+
 class EntryInFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What an answer is about, its newest version, and how people ask for it."""
 
@@ -85,6 +100,8 @@ class EntryInFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     level: Literal["contact_clinic", "same_day", "emergency_now"] | None = None
     variant_group: str | None = None
     audience: Literal["patients", "staff"] = "patients"
+    #: A withdrawal travels too; a load takes it only with an entry that is new to the database.
+    withdrawn: Withdrawal | None = None
 
 
 class FaqFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -148,17 +165,34 @@ def _problems_of(topic: str, entry: EntryInFile, lines: Lines, path: str) -> lis
         for field in ("question", "answer", "when_to_contact"):
             for name in unknown_placeholders(getattr(text, field) or ""):
                 wrong(f"{at}.{field}", f"nothing fills {{{name}}}; use one of {', '.join(PLACEHOLDERS)}")
-        if text.state == "approved" and not (text.approver and text.approved_on and text.review_due):
-            wrong(at, "is approved without approver, approved_on and review_due; add them or remove `state`")
-        if text.review_due is not None and text.approved_on is not None and text.review_due <= text.approved_on:
-            wrong(f"{at}.review_due", "is not after approved_on; give the day on which it must be looked at again")
-        if text.approver is not None and text.approver == (text.author or version.author):
-            wrong(f"{at}.approver", "approved by its own author; another person has to approve it")
+        for field, problem in _approval_problems(version, text, language):
+            wrong(f"{at}{field}", problem)
     for language, wordings in entry.wordings.items():
         for wording, times in Counter(wordings).items():
             if times > 1:
                 wrong(f".wordings.{language}", f"has “{wording}” {times} times; keep one")
     return problems
+
+
+def _approval_problems(version: VersionInFile, text: TextInFile, language: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with a text's approval: the field it concerns (".approver"; "" for the whole) and the mend."""
+    if text.state == "approved" and text.approved_hash != approved_words(version, language):
+        yield (
+            "",
+            "is approved, but not in these words; remove state, approver, approved_on, review_due, approved_hash and "
+            "waited_days, load it, and have it approved again",
+        )
+    if text.state == "approved" and not (text.approver and text.approved_on and text.review_due):
+        yield "", "is approved without approver, approved_on and review_due; add them or remove `state`"
+    if text.review_due is not None and text.approved_on is not None and text.review_due <= text.approved_on:
+        yield ".review_due", "is not after approved_on; give the day on which it must be looked at again"
+    by_author = text.approver is not None and text.approver == (text.author or version.author)
+    if by_author and text.waited_days is None:
+        yield ".approver", "approved by its own author; another person has to approve it"
+    if text.waited_days is not None and not by_author:
+        yield ".waited_days", "says that the author approved it, who did not; remove it"
+    elif text.waited_days and text.approved_on and (text.approved_on - version.written_on).days < text.waited_days:
+        yield ".approved_on", "is before the author's waiting days are over; see written_on and waited_days"
 
 
 def _twice(entries: list[TopicEntry]) -> list[FileError]:
@@ -184,13 +218,29 @@ def content_hash(topic: str, entry: EntryInFile) -> str:
 
     Two entries with the same hash would tell a patient the same thing.
     """
-    bare = msgspec.structs.replace(entry, version=_said(entry.version))
+    bare = msgspec.structs.replace(entry, version=_said(entry.version), withdrawn=None)
     return hashlib.sha256(msgspec.json.encode([topic, bare], order="deterministic")).hexdigest()
+
+
+def approved_words(version: VersionInFile, language: str) -> str:
+    """Short hash of all that an approval of one language's text covers: its words, windows, sources and conditions."""
+    bare = _said(version)
+    text = bare.texts[language]
+    covered = [text.question, text.answer, text.when_to_contact, bare.timing, bare.sources, bare.conditions]
+    return hashlib.sha256(msgspec.json.encode(covered, order="deterministic")).hexdigest()[:16]
 
 
 def said_hash(version: VersionInFile) -> str:
     """Hash of a version's words, windows and sources: if it changes, it is a new version."""
     return hashlib.sha256(msgspec.json.encode(_said(version), order="deterministic")).hexdigest()
+
+
+def only_said(entry: EntryInFile, like: VersionInFile) -> EntryInFile:
+    """The entry without approvals, with number, author and date of `like`, to be compared with another as text."""
+    said = msgspec.structs.replace(
+        _said(entry.version), number=like.number, author=like.author, written_on=like.written_on
+    )
+    return msgspec.structs.replace(entry, version=said, withdrawn=None)
 
 
 def _said(version: VersionInFile) -> VersionInFile:
@@ -203,6 +253,8 @@ def _said(version: VersionInFile) -> VersionInFile:
             approver=None,
             approved_on=None,
             review_due=None,
+            approved_hash=None,
+            waited_days=None,
         )
         for language, text in sorted(version.texts.items())
     }
@@ -230,7 +282,7 @@ _Dumper.add_representer(
 )
 
 #: Fields in the order in which a person reads an entry.
-_ORDER = ("id", "covers", "treatments", "level", "variant_group", "audience", "version", "wordings")
+_ORDER = ("id", "covers", "treatments", "level", "variant_group", "audience", "withdrawn", "version", "wordings")
 _VERSION_ORDER = (
     "number",
     "author",
@@ -256,7 +308,7 @@ def dump_topic(topic: str, entries: list[EntryInFile]) -> str:
 
 
 def _plain(entry: EntryInFile) -> dict[str, Any]:
-    plain = msgspec.to_builtins(entry, builtin_types=(date,))
+    plain = msgspec.to_builtins(entry, builtin_types=(date, datetime))
     for field in ("covers", "treatments"):
         plain[field] = _OneLine(plain[field])
     version = plain["version"]

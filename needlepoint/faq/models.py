@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Text, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import CheckConstraint, ForeignKey, Select, Text, UniqueConstraint, select
+from sqlalchemy.orm import Mapped, mapped_column, relationship, selectinload
 
 from needlepoint.db.base import Base
 
@@ -70,7 +70,12 @@ class Wording(Base):
 
 
 class Version(Base):
-    """What is said: windows, sources and one text a language. Never changed once it exists."""
+    """What is said: windows, sources and one text a language.
+
+    Never changed once it exists, its notes for staff apart: the database refuses (triggers of migration 0002). What was
+    approved stays on record until its whole entry is deleted, by a DELETE statement and not through the session, which
+    would take the sources away first.
+    """
 
     __tablename__ = "faq_version"
     __table_args__ = (UniqueConstraint("entry_id", "number"), CheckConstraint("number >= 1", name="number"))
@@ -113,7 +118,11 @@ class VersionSource(Base):
 
 
 class VersionText(Base):
-    """A version's words in one language, with the approval of exactly these words."""
+    """A version's words in one language, with the approval of exactly these words.
+
+    The database refuses to change the words, to take a state back (draft -> in_review -> approved -> retired; only
+    in_review -> draft is a way back), and to approve without a source.
+    """
 
     __tablename__ = "faq_text"
     __table_args__ = (
@@ -123,7 +132,13 @@ class VersionText(Base):
             "state != 'approved' OR (approver IS NOT NULL AND approved_on IS NOT NULL AND review_due IS NOT NULL)",
             name="approved_by_someone",
         ),
-        CheckConstraint("approver IS NULL OR approver != author", name="approver_is_not_author"),
+        CheckConstraint(
+            "approver IS NULL OR approver != author OR waited_days IS NOT NULL", name="approver_is_not_author_or_waited"
+        ),
+        CheckConstraint(
+            "waited_days IS NULL OR (waited_days >= 1 AND approver IS NOT NULL AND approver = author)",
+            name="waited_days_of_author",
+        ),
         CheckConstraint("review_due IS NULL OR review_due > approved_on", name="review_after_approval"),
     )
 
@@ -138,5 +153,22 @@ class VersionText(Base):
     approver: Mapped[str | None]
     approved_on: Mapped[date | None]
     review_due: Mapped[date | None]
+    #: The day on which these words came into this database; an author's waiting days count from it.
+    recorded_on: Mapped[date]
+    #: Days that an author waited before approving own words, in a clinic with one clinician; else None.
+    waited_days: Mapped[int | None]
 
     version: Mapped[Version] = relationship(back_populates="texts")
+
+
+def whole_entries() -> Select[Entry]:
+    """Every entry in its order, with wordings, versions, texts and sources: one query each, however many entries."""
+    return (
+        select(Entry)
+        .order_by(Entry.position)
+        .options(
+            selectinload(Entry.wordings),
+            selectinload(Entry.versions).selectinload(Version.texts),
+            selectinload(Entry.versions).selectinload(Version.sources),
+        )
+    )

@@ -7,16 +7,17 @@ import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from needlepoint.faq.published import Published, PublishedEntry
 from needlepoint.language import guess_language
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 Vectors = NDArray[np.float32]
 
@@ -25,6 +26,9 @@ MEANING = 0.7
 
 #: The same for Malay. The sentence model knows English only, and finds all Malay alike.
 MEANING_IN_MALAY = 0.4
+
+#: Stands where an entry has no further wording; below every similarity.
+_NONE = -2.0
 
 
 class Encoder(Protocol):
@@ -37,11 +41,19 @@ class Encoder(Protocol):
 
 
 class Hit(msgspec.Struct, frozen=True):
-    """How near a question is to an entry: similarity in 0..1 of its nearest wording, and that wording."""
+    """How near a question is to an entry.
+
+    `similarity` mixes meaning and words (0..1) for the entry's nearest wording, which is `wording`; `meaning` is the
+    largest cosine to one of its wordings, `meaning_of_three` the mean of the three largest, `words` the largest
+    likeness in letters.
+    """
 
     entry: PublishedEntry
     similarity: float
     wording: str
+    meaning: float
+    meaning_of_three: float
+    words: float
 
 
 class VectorCache:
@@ -86,31 +98,64 @@ class SearchIndex:
 
     def __init__(self, published: Published, encoder: Encoder, cache: VectorCache) -> None:
         self.published = published
-        self._wordings: list[str] = []
-        owners: list[int] = []
-        for number, entry in enumerate(published.entries):
-            questions = [answer.question for answer in entry.answers.values()]
-            for wording in dict.fromkeys([*questions, *entry.wordings]):
-                self._wordings.append(wording)
-                owners.append(number)
-        self._owners = np.array(owners, dtype=np.int64)
-        if not owners:
+        self._encoder = encoder
+        self.entries = [*published.entries, *published.withheld]
+        by_entry = [
+            list(dict.fromkeys([*(answer.question for answer in entry.answers.values()), *entry.wordings]))
+            for entry in self.entries
+        ]
+        self._wordings = [wording for wordings in by_entry for wording in wordings]
+        if not self._wordings:
             return
+        # Here, because it takes a second to import, which commands that search nothing need not wait for.
+        from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415
+
+        # A row of wording numbers for each entry; where it has fewer than the most, the number of none.
+        self._rows = np.full((len(by_entry), max(3, *map(len, by_entry))), len(self._wordings))
+        first = 0
+        for number, wordings in enumerate(by_entry):
+            self._rows[number, : len(wordings)] = np.arange(first, first + len(wordings))
+            first += len(wordings)
         self._vectors = cache.encode(encoder, self._wordings)
         self._words = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, dtype=np.float32)
         self._word_rows: csr_matrix = self._words.fit_transform(self._wordings)
 
+    def encode(self, text: str) -> NDArray[np.float32]:
+        """The unit vector of one more text, by the encoder that made those of the wordings."""
+        return np.asarray(self._encoder.encode([text])[0], dtype=np.float32)
+
+    def centres(self) -> Vectors:
+        """A unit vector for each of `entries`, the middle of its wordings."""
+        middle = np.stack([self._vectors[rows[rows < len(self._wordings)]].mean(axis=0) for rows in self._rows])
+        lengths = np.linalg.norm(middle, axis=1, keepdims=True)
+        return np.asarray(middle / np.maximum(lengths, 1e-9), dtype=np.float32)
+
     def nearest(self, text: str, vector: NDArray[np.float32]) -> list[Hit]:
-        """Every entry with its similarity to the question, nearest first."""
-        if not len(self._owners):
+        """Every one of `entries`, in their order, with how near the question is to it."""
+        if not self._wordings:
             return []
         meaning = self._vectors @ vector
         words = (self._word_rows @ self._words.transform([text]).T).toarray().ravel()
         share = MEANING_IN_MALAY if guess_language(text) == "ms" else MEANING
-        similarity = share * meaning + (1 - share) * words
-        hits = []
-        for number, entry in enumerate(self.published.entries):
-            rows = np.flatnonzero(self._owners == number)
-            best = int(rows[np.argmax(similarity[rows])])
-            hits.append(Hit(entry, float(np.clip(similarity[best], 0.0, 1.0)), self._wordings[best]))
-        return sorted(hits, key=lambda hit: -hit.similarity)
+        similarity = self._by_entry(share * meaning + (1 - share) * words)
+        best = similarity.argmax(axis=1)
+        nearest = np.clip(similarity.max(axis=1), 0.0, 1.0).tolist()
+        three = np.sort(self._by_entry(meaning), axis=1)[:, :-4:-1]
+        three = np.where(three == _NONE, three[:, :1], three)
+        meaning_of_three, largest = three.mean(axis=1).tolist(), three[:, 0].tolist()
+        letters = self._by_entry(words).max(axis=1).tolist()
+        return [
+            Hit(
+                entry=entry,
+                similarity=nearest[number],
+                wording=self._wordings[self._rows[number, best[number]]],
+                meaning=largest[number],
+                meaning_of_three=meaning_of_three[number],
+                words=letters[number],
+            )
+            for number, entry in enumerate(self.entries)
+        ]
+
+    def _by_entry(self, of_wordings: NDArray[np.float32]) -> NDArray[np.float32]:
+        padded: NDArray[np.float32] = np.append(of_wordings, np.float32(_NONE))
+        return np.asarray(padded[self._rows], dtype=np.float32)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 
 import msgspec
-from sqlalchemy import Engine, Select, select, update
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy import Engine, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from needlepoint.db.base import now
+from needlepoint.db.connect import READS_ONLY
 from needlepoint.faq.files import (
     EntryInFile,
     SourceInFile,
@@ -18,11 +22,15 @@ from needlepoint.faq.files import (
     Timing,
     TopicEntry,
     VersionInFile,
+    Withdrawal,
+    approved_words,
     content_hash,
     dump_topic,
+    only_said,
     said_hash,
 )
-from needlepoint.faq.models import Entry, Publication, Version, VersionSource, VersionText, Wording
+from needlepoint.faq.models import Entry, Publication, Version, VersionSource, VersionText, Wording, whole_entries
+from needlepoint.faq.signing import SignedLine, text_hash
 from needlepoint.staff.models import StaffMember, find
 
 #: How long an approval lasts unless the approver says otherwise: HSE Ireland reviews health content every 3 years,
@@ -36,48 +44,123 @@ class FaqRefusedError(ValueError):
     """The answers cannot be changed like this; the message says why and what to do."""
 
 
+#: Whose words an entry gets that was changed on both sides.
+Side = Literal["keep", "overwrite"]
+
+
 class Loaded(msgspec.Struct, frozen=True):
-    """What `faq load` did, as entry ids."""
+    """What `faq load` did, as entry ids; `approved` are those that took over an approval with unchanged words."""
 
     added: list[str]
     changed: list[str]
     unchanged: list[str]
     conflicts: list[str]
+    approved: list[str] = []
 
 
-def load(engine: Engine, entries: list[TopicEntry], on_conflict: Literal["keep", "overwrite"] | None = None) -> Loaded:
-    """Bring the database up to the files, in one transaction.
+class Conflict(msgspec.Struct, frozen=True):
+    """An entry that was changed in the file and in the database since the last load."""
 
-    An entry that was edited in the desk *and* changed in the file is a conflict: with `on_conflict` None nothing at
-    all is written and the conflicts are returned; "keep" leaves the database's side, "overwrite" takes the file's.
+    entry_id: str
+    #: What differs, as a unified diff from the database's words to the file's.
+    diff: str
+
+
+def load(
+    engine: Engine,
+    entries: list[TopicEntry],
+    on_conflict: Side | Mapping[str, Side] | None = None,
+    today: date | None = None,
+) -> Loaded:
+    """Bring the database up to the files, in one transaction. `today` is a day in the clinic's zone.
+
+    An entry that was edited in the desk *and* changed in the file is a conflict. `on_conflict` settles all of them, or
+    each by its entry id: "overwrite" takes the file's side, "keep" the database's, and is not asked about again before
+    the file changes once more. With a conflict that is not settled nothing at all is written and the conflicts are
+    returned.
+
+    A withdrawal in the database stays, whatever the file says. An approval in a file is taken over where the database
+    waits for one of just these words.
     """
-    added, changed, unchanged, conflicts = [], [], [], []
+    added: list[str] = []
+    changed: list[str] = []
+    unchanged: list[str] = []
+    conflicts: list[str] = []
+    approved: list[str] = []
+    new: list[tuple[Version, VersionInFile]] = []
     with Session(engine) as session, session.begin():
         publication = _publication(session)
         for position, item in enumerate(entries):
             entry = session.get(Entry, item.entry.id)
             in_file = content_hash(item.topic, item.entry)
             if entry is None:
-                session.add(_new_entry(item, position, in_file))
+                entry = _new_entry(item, position, in_file)
+                session.add(entry)
+                new.append((entry.versions[0], item.entry.version))
                 added.append(item.entry.id)
                 continue
-            in_database = content_hash(entry.topic, _in_file(entry))
-            if in_file == in_database:
-                entry.position, entry.loaded_hash = position, in_file
-                unchanged.append(entry.id)
-            elif in_file == entry.loaded_hash:
-                unchanged.append(entry.id)
-            elif in_database == entry.loaded_hash or on_conflict == "overwrite":
-                _take(entry, item, position, in_file)
-                changed.append(entry.id)
-            else:
-                conflicts.append(entry.id)
-        if conflicts and on_conflict is None:
+            match _case(entry, item, in_file, on_conflict):
+                case "same":
+                    entry.position, entry.loaded_hash = position, in_file
+                    took = _take_approvals(entry, item.entry.version)
+                    (approved if took else unchanged).append(entry.id)
+                case "edited":
+                    unchanged.append(entry.id)
+                case "keep":
+                    entry.loaded_hash = in_file
+                    unchanged.append(entry.id)
+                case "overwrite":
+                    if (version := _take(entry, item, position, in_file)) is not None:
+                        new.append((version, item.entry.version))
+                    changed.append(entry.id)
+                case "conflict":
+                    conflicts.append(entry.id)
+        if conflicts:
             session.rollback()
             return Loaded([], [], [], conflicts)
-        if added or changed:
+        session.flush()  # sources first: the database takes no approved text without one
+        for version, given in new:
+            _write_texts(version, given, today or now().date())
+        if added or changed or approved:
             publication.revision += 1
-    return Loaded(added, changed, unchanged, conflicts)
+    return Loaded(added, changed, unchanged, conflicts, approved)
+
+
+def _case(
+    entry: Entry, item: TopicEntry, in_file: str, on_conflict: Side | Mapping[str, Side] | None
+) -> Literal["same", "edited", "keep", "overwrite", "conflict"]:
+    """What a load makes of an entry that both sides have; "edited" is one that only the desk has changed."""
+    in_database = content_hash(entry.topic, _in_file(entry))
+    if in_file == in_database:
+        return "same"
+    if in_file == entry.loaded_hash:
+        return "edited"
+    if in_database == entry.loaded_hash:
+        return "overwrite"
+    settled = on_conflict.get(entry.id) if isinstance(on_conflict, Mapping) else on_conflict
+    return settled or "conflict"
+
+
+def conflicts(engine: Engine, entries: list[TopicEntry]) -> list[Conflict]:
+    """The entries that a load would have to ask about, with what differs. Changes nothing."""
+    found = []
+    with Session(engine.execution_options(**READS_ONLY)) as session:
+        known = {entry.id: entry for entry in session.scalars(whole_entries())}
+        for item in entries:
+            entry = known.get(item.entry.id)
+            if entry is None or _case(entry, item, content_hash(item.topic, item.entry), None) != "conflict":
+                continue
+            ours = _in_file(entry)
+            lines = difflib.unified_diff(
+                dump_topic(entry.topic, [only_said(ours, ours.version)]).splitlines(),
+                dump_topic(item.topic, [only_said(item.entry, ours.version)]).splitlines(),
+                f"{entry.id} in the database (version {ours.version.number})",
+                f"{entry.id} in {item.file}:{item.line}",
+                n=1,
+                lineterm="",
+            )
+            found.append(Conflict(entry.id, "\n".join(lines)))
+    return found
 
 
 def _new_entry(item: TopicEntry, position: int, loaded_hash: str) -> Entry:
@@ -92,13 +175,15 @@ def _new_entry(item: TopicEntry, position: int, loaded_hash: str) -> Entry:
         level=item.entry.level,
         loaded_hash=loaded_hash,
     )
+    if (withdrawn := item.entry.withdrawn) is not None:
+        entry.withdrawn_at, entry.withdrawn_by = withdrawn.at, withdrawn.by
     entry.wordings = _wordings(item.entry)
     entry.versions = [_version(item.entry.version, item.entry.version.number)]
     return entry
 
 
-def _take(entry: Entry, item: TopicEntry, position: int, loaded_hash: str) -> None:
-    """Make `entry` say what the file says; other words are a new version, the old ones stay on record."""
+def _take(entry: Entry, item: TopicEntry, position: int, loaded_hash: str) -> Version | None:
+    """Make `entry` say what the file says; other words are a new version, still without texts, which is returned."""
     given = item.entry
     entry.topic, entry.position, entry.loaded_hash = item.topic, position, loaded_hash
     entry.treatments, entry.covers = list(given.treatments), given.covers
@@ -108,8 +193,41 @@ def _take(entry: Entry, item: TopicEntry, position: int, loaded_hash: str) -> No
     for wording, new in zip(entry.wordings, _wordings(given), strict=True):
         wording.position = new.position
     newest = entry.versions[-1]
-    if said_hash(_version_in_file(newest)) != said_hash(given.version):
-        entry.versions.append(_version(given.version, max(newest.number + 1, given.version.number)))
+    if said_hash(_version_in_file(newest)) == said_hash(given.version):
+        _take_approvals(entry, given.version)
+        return None
+    version = _version(given.version, max(newest.number + 1, given.version.number))
+    entry.versions.append(version)
+    return version
+
+
+def _take_approvals(entry: Entry, given: VersionInFile) -> bool:
+    """Take over what the file approves of the newest version, whose words it shares. Was there anything?"""
+    newest = entry.versions[-1]
+    taken = False
+    for text in newest.texts:
+        ours = given.texts[text.language]
+        if text.state == "in_review" and ours.state == "approved" and _waited_here_too(text, ours):
+            text.state, text.approver, text.waited_days = "approved", ours.approver, ours.waited_days
+            text.approved_on, text.review_due = ours.approved_on, ours.review_due
+            _retire_older(entry, newest, text.language)
+            taken = True
+    return taken
+
+
+def _waited_here_too(text: VersionText, given: TextInFile) -> bool:
+    """An author's approval counts here only if the waiting days passed since this database has the words."""
+    if given.waited_days is None or given.approved_on is None:
+        return True
+    return (given.approved_on - text.recorded_on).days >= given.waited_days
+
+
+def _retire_older(entry: Entry, version: Version, language: str) -> None:
+    """What was approved before `version` in this language is no longer what the clinic says."""
+    for other in entry.versions:
+        for text in other.texts:
+            if other.number < version.number and text.language == language and text.state == "approved":
+                text.state = "retired"
 
 
 def _wordings(entry: EntryInFile) -> list[Wording]:
@@ -133,11 +251,25 @@ def _version(given: VersionInFile, number: int) -> Version:
         VersionSource(position=position, **msgspec.structs.asdict(source))
         for position, source in enumerate(given.sources)
     ]
+    return version
+
+
+def _write_texts(version: Version, given: VersionInFile, today: date) -> None:
+    """Give a new version its texts; one that the file approves takes the place of what was approved before."""
     version.texts = [
-        VersionText(language=language, **{**msgspec.structs.asdict(text), "author": text.author or given.author})
+        VersionText(
+            language=language,
+            recorded_on=today,
+            **{
+                **{field: getattr(text, field) for field in _STORED_OF_TEXT},
+                "author": text.author or given.author,
+            },
+        )
         for language, text in given.texts.items()
     ]
-    return version
+    for text in version.texts:
+        if text.state == "approved":
+            _retire_older(version.entry, version, text.language)
 
 
 def _in_file(entry: Entry) -> EntryInFile:
@@ -152,6 +284,7 @@ def _in_file(entry: Entry) -> EntryInFile:
             "level": entry.level,
             "variant_group": entry.variant_group,
             "audience": entry.audience,
+            "withdrawn": Withdrawal(entry.withdrawn_at, entry.withdrawn_by or "-") if entry.withdrawn_at else None,
             "version": _version_in_file(entry.versions[-1]),
             "wordings": wordings,
         },
@@ -161,7 +294,7 @@ def _in_file(entry: Entry) -> EntryInFile:
 
 def _version_in_file(version: Version) -> VersionInFile:
     author = version.texts[0].author
-    return VersionInFile(
+    bare = VersionInFile(
         number=version.number,
         author=author,
         written_on=version.written_on,
@@ -176,7 +309,7 @@ def _version_in_file(version: Version) -> VersionInFile:
         texts={
             text.language: msgspec.convert(
                 {
-                    **{field: getattr(text, field) for field in TextInFile.__struct_fields__},
+                    **{field: getattr(text, field) for field in _STORED_OF_TEXT},
                     "author": None if text.author == author else text.author,
                 },
                 TextInFile,
@@ -184,6 +317,17 @@ def _version_in_file(version: Version) -> VersionInFile:
             for text in version.texts
         },
     )
+    texts = {
+        language: msgspec.structs.replace(text, approved_hash=approved_words(bare, language))
+        if text.state == "approved"
+        else text
+        for language, text in bare.texts.items()
+    }
+    return msgspec.structs.replace(bare, texts=texts)
+
+
+#: What the database keeps of a text; the hash of what was approved is computed from it.
+_STORED_OF_TEXT = tuple(field for field in TextInFile.__struct_fields__ if field != "approved_hash")
 
 
 def export(engine: Engine, folder: Path) -> list[Path]:
@@ -191,7 +335,7 @@ def export(engine: Engine, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     by_topic: dict[str, list[EntryInFile]] = {}
     with Session(engine) as session:
-        for entry in session.scalars(_whole_entries()):
+        for entry in session.scalars(whole_entries()):
             by_topic.setdefault(entry.topic, []).append(_in_file(entry))
     files = []
     for topic, entries in by_topic.items():
@@ -201,24 +345,16 @@ def export(engine: Engine, folder: Path) -> list[Path]:
     return sorted(files)
 
 
-def _whole_entries() -> Select[Entry]:
-    return (
-        select(Entry)
-        .order_by(Entry.position)
-        .options(
-            selectinload(Entry.wordings),
-            selectinload(Entry.versions).selectinload(Version.texts),
-            selectinload(Entry.versions).selectinload(Version.sources),
-        )
-    )
-
-
 def _publication(session: Session) -> Publication:
     """The one row of :class:`Publication`, locked until the transaction ends, so that changes of answers queue up."""
     row = session.scalar(select(Publication).with_for_update())
     if row is None:
-        row = Publication(id=1, revision=0)
-        session.add(row)
+        try:
+            with session.begin_nested():
+                session.add(Publication(id=1, revision=0))
+        except IntegrityError:
+            pass  # somebody else began at the same moment
+        row = session.scalars(select(Publication).with_for_update()).one()
     return row
 
 
@@ -231,10 +367,22 @@ def _approver(session: Session, name: str) -> StaffMember:
     return member
 
 
-def approve(engine: Engine, entry_ids: list[str], staff: str, on: date, review_due: date | None = None) -> list[str]:
-    """Approve the newest version of each entry, in every language it has; returns `entry vN language` for each text.
+def approve(
+    engine: Engine,
+    entry_ids: list[str],
+    staff: str,
+    on: date,
+    review_due: date | None = None,
+    waiting_days: int = 0,
+) -> list[str]:
+    """Approve the newest version of each entry, in every language that is in review; returns `entry vN language` each.
 
-    Raises :class:`FaqRefusedError` for an unknown entry, a person who may not, or one's own text; then nothing changes.
+    `on` is today in the clinic's zone. With `waiting_days` (0: never) an author may approve own words that many days
+    after they were written and came into this database, and the record says so. What was approved before in the
+    same language is retired.
+
+    Raises :class:`FaqRefusedError` for an unknown entry, a person who may not, nothing to approve, or one's own text;
+    then nothing changes.
     """
     done = []
     with Session(engine) as session, session.begin():
@@ -243,15 +391,102 @@ def approve(engine: Engine, entry_ids: list[str], staff: str, on: date, review_d
         for entry_id in entry_ids:
             entry = _entry(session, entry_id)
             version = entry.versions[-1]
-            for text in version.texts:
-                if text.author == staff:
-                    raise FaqRefusedError(f"{entry_id}: {staff} wrote this text; another person has to approve it")
-                text.state, text.approver, text.approved_on = "approved", staff, on
-                text.review_due = review_due or on + REVIEW_AFTER
+            ready = [text for text in version.texts if text.state in ("in_review", "approved")]
+            if not ready:
+                raise FaqRefusedError(f"{entry_id}: version {version.number} is not in review; send it to review first")
+            for text in ready:
+                _approve_text(entry, text, staff, on, review_due, waiting_days)
                 done.append(f"{entry_id} v{version.number} {text.language}")
             entry.withdrawn_at = entry.withdrawn_by = None
         publication.revision += 1
     return done
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """What came of a signed list: `entry vN language` each, and a sentence for each line that was refused."""
+
+    approved: list[str]
+    refused: list[str]
+
+
+def approve_signed(
+    engine: Engine,
+    lines: list[SignedLine],
+    staff: str,
+    on: date,
+    review_due: date | None = None,
+    waiting_days: int = 0,
+    only_matching: bool = False,
+) -> Signed:
+    """Approve exactly what was signed: a line counts while version, words, windows and sources are those of the pack.
+
+    If one line does not, nothing is approved, unless `only_matching`. Otherwise as :func:`approve`.
+    """
+    done, refused = [], []
+    with Session(engine) as session, session.begin():
+        _approver(session, staff)
+        publication = _publication(session)
+        known = {entry.id: entry for entry in session.scalars(whole_entries())}
+        for line in dict.fromkeys(lines):
+            try:
+                entry, text = _signed_text(known, line)
+                _approve_text(entry, text, staff, on, review_due, waiting_days)
+            except FaqRefusedError as error:
+                refused.append(str(error))
+                continue
+            done.append((entry, f"{line.entry_id} v{line.version} {line.language}"))
+        if refused and not only_matching:
+            session.rollback()
+            return Signed([], refused)
+        for entry, _ in done:
+            entry.withdrawn_at = entry.withdrawn_by = None
+        if done:
+            publication.revision += 1
+        return Signed([name for _, name in done], refused)
+
+
+def _signed_text(known: Mapping[str, Entry], line: SignedLine) -> tuple[Entry, VersionText]:
+    """The text that a line names, if it still is what was signed; raises :class:`FaqRefusedError` with the mend."""
+    what = f"{line.entry_id} {line.language} v{line.version}"
+    again = "make a new pack with `needlepoint faq pack` and sign it there"
+    entry = known.get(line.entry_id)
+    if entry is None:
+        raise FaqRefusedError(f"{what}: there is no such entry; remove the line")
+    version = entry.versions[-1]
+    if version.number != line.version:
+        raise FaqRefusedError(f"{what}: version {version.number} is the newest now; {again}")
+    text = next((text for text in version.texts if text.language == line.language), None)
+    if text is None:
+        raise FaqRefusedError(f"{what}: has no text in this language; remove the line")
+    if text.state not in ("in_review", "approved"):
+        raise FaqRefusedError(f"{what}: is {text.state}, not in review; send it to review, then {again}")
+    if text_hash(entry, version, text) != line.content:
+        withdrawn = ", or it was withdrawn," if entry.withdrawn_at else ""
+        raise FaqRefusedError(f"{what}: is not what was signed (words, sources or times differ{withdrawn}); {again}")
+    return entry, text
+
+
+def _approve_text(
+    entry: Entry, text: VersionText, staff: str, on: date, review_due: date | None, waiting_days: int
+) -> None:
+    """Approve one text in review, or renew its approval. Raises :class:`FaqRefusedError`; nothing is changed then."""
+    version = text.version
+    if not version.sources:
+        raise FaqRefusedError(f"{entry.id}: version {version.number} has no source; write one with a source")
+    waited = None
+    if text.author == staff:
+        if waiting_days < 1:
+            raise FaqRefusedError(
+                f"{entry.id}: {staff} wrote this text; another person has to approve it (a clinic with one clinician "
+                "may set NEEDLEPOINT_SINGLE_CLINICIAN_WAITING_DAYS)"
+            )
+        first = max(text.recorded_on, version.written_on) + timedelta(days=waiting_days)
+        if on < first:
+            raise FaqRefusedError(f"{entry.id}: {staff} wrote this text and may approve it from {first} on")
+        waited = waiting_days
+    text.state, text.approver, text.approved_on, text.waited_days = "approved", staff, on, waited
+    text.review_due = review_due or on + REVIEW_AFTER
+    _retire_older(entry, version, text.language)
 
 
 def withdraw(engine: Engine, entry_ids: list[str], staff: str) -> None:

@@ -3,7 +3,7 @@
 Safety reads a message before anything else and needs nobody: no network, no database, no engine.
 """
 
-from needlepoint.safety.assessment import Assessment, SafetyFinding, assess
+from needlepoint.safety.assessment import Assessment, SafetyFinding, answered_yes, assess
 from needlepoint.safety.cleaning import clean_text
 from needlepoint.safety.rule_files import LEVELS, Level, RuleFileError
 from needlepoint.safety.rules import SafetyRules
@@ -15,6 +15,7 @@ __all__ = [
     "RuleFileError",
     "SafetyFinding",
     "SafetyRules",
+    "answered_yes",
     "assess",
     "clean_text",
 ]

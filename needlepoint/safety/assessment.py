@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -25,6 +26,27 @@ _NEAR_BEHIND = 2
 RECENT_MESSAGES = 6
 RECENT_CHARACTERS = 4096
 
+_URGENT = ("same_day", "emergency_now")
+#: How likely the second reader must hold a red flag to raise a card by itself, and to have the person asked: chosen on
+#: `tests/evaluation/safety/messages-unseen.jsonl`, of which nothing was learnt (figures: `docs/safety-case.md`).
+RAISES_FROM, ASKS_FROM = 0.5, 0.3
+
+#: The same where the rules see that a symptom is denied, past or only asked about.
+RAISES_EXCUSED_FROM, ASKS_EXCUSED_FROM = 0.9, 0.4
+
+#: The same in so few words, and where something is said to be over: there the rules know better than tone.
+FEW_WORDS = 11
+RAISES_FEW_FROM, ASKS_FEW_FROM = 0.97, 0.6
+
+#: Below this the person is asked although a rule found something, unless it stands in a sentence of few words. Of 824
+#: urgent messages that a rule found there, none is below.
+STANDS_FROM = 0.02
+
+_SENTENCE = re.compile(r"[^.?!;\n]+")
+
+#: The finding that ends an urgent thread (`data/safety/thread.yml`).
+_THREAD_OVER = "thread-over"
+
 _TAKEN_BACK = EXCUSES["negation"] | EXCUSES["past"]
 
 
@@ -44,12 +66,17 @@ class Assessment(msgspec.Struct, frozen=True):
     """What a message reports. `level` is the highest of the findings, which stand most urgent first.
 
     `cards` are the ids of the urgent FAQ entries that answer it, the one to be read first standing first; there is
-    at least one when the level is `same_day` or `emergency_now`. `rules_version` is the SHA-256 of the rule files.
+    at least one when the level is `same_day` or `emergency_now`. `doubt` is the card whose signs the person should be
+    asked after, where the message may mean a red flag although nothing raises one, else "". `over` says that the
+    message reports no red flag and that something is over or cared for: what ends an urgent thread. `rules_version` is
+    the SHA-256 of the rule files.
     """
 
     level: Level
     findings: tuple[SafetyFinding, ...]
     cards: tuple[str, ...]
+    doubt: str
+    over: bool
     rules_version: str
 
 
@@ -69,14 +96,21 @@ class _Found:
         if card is not None:
             self.cards[card] = max(self.cards.get(card, "none"), level, key=LEVELS.index)
 
+    def doubt(self) -> None:
+        """Leave no more of it than that the clinic should hear of it."""
+        self.level = "contact_clinic"
+        self.cards.clear()
+
 
 @dataclass(slots=True)
 class _Reading:
-    """What one message says: its findings, those it takes back ("no fever any more"), the entries it mentions."""
+    """What one message says: its findings, those it takes back ("no fever any more"), the entries it mentions, and
+    whether it speaks of a symptom that does not count ("what if I get a fever")."""
 
     found: dict[str, _Found]
     taken_back: set[str]
     said: set[str]
+    excused: bool = False
 
 
 def assess(rules: SafetyRules, text: str, recent: Sequence[str] = ()) -> Assessment:
@@ -87,15 +121,20 @@ def assess(rules: SafetyRules, text: str, recent: Sequence[str] = ()) -> Assessm
     any text; takes time linear in its length.
     """
     earlier, said = _read_recent(rules, recent)
-    reading = _read(rules, clean_text(text), said)
+    text = clean_text(text)
+    reading = _read(rules, text, said)
     found = reading.found
     for finding in reading.taken_back - set(found):
         earlier.discard(finding)
     complete = set(found) | earlier
+    told_bit_by_bit = False
     for pair in rules.pairs:
         if pair.parts <= complete and not pair.parts.isdisjoint(reading.found):
+            told_bit_by_bit |= not pair.parts <= set(found)
             spans = {span for part in pair.parts & set(found) for span in found[part].spans}
             found.setdefault(pair.finding, _Found()).add(pair.rule, pair.level, pair.card, spans)
+    # What earlier messages said is not in this one's words, so its tone cannot speak against it.
+    doubt = "" if told_bit_by_bit else _read_again(rules, text, reading)
     findings = [
         SafetyFinding(name, made.level, tuple(sorted(made.rules)), tuple(sorted(made.spans)))
         for name, made in found.items()
@@ -106,8 +145,58 @@ def assess(rules: SafetyRules, text: str, recent: Sequence[str] = ()) -> Assessm
         level=findings[0].level if findings else "none",
         findings=tuple(findings),
         cards=_cards(rules, found.values()),
+        doubt=doubt,
+        over=_THREAD_OVER in found and not findings,
         rules_version=rules.version,
     )
+
+
+def answered_yes(rules: SafetyRules, card: str) -> Assessment:
+    """What a "yes" to the safety question about that card says; level "none" for what is no card."""
+    level = rules.second_reader.usual_level(card)
+    finding = SafetyFinding("said-yes-when-asked", level, ("safety-question",), ())
+    return Assessment(
+        level=level,
+        findings=(finding,) if level != "none" else (),
+        cards=(card,) if level != "none" else (),
+        doubt="",
+        over=False,
+        rules_version=rules.version,
+    )
+
+
+def _read_again(rules: SafetyRules, text: str, reading: _Reading) -> str:
+    """Let the second reader raise what no rule knew, and doubt what a rule found in harmless words.
+
+    Returns the card to ask after where there is doubt, else "".
+    """
+    if not text:
+        return ""
+    again = rules.second_reader.read(text)
+    urgent = [made for made in reading.found.values() if made.level in _URGENT]
+    if not urgent:
+        raises_from, asks_from = RAISES_FROM, ASKS_FROM
+        if len(text.split()) <= FEW_WORDS or _THREAD_OVER in reading.found:
+            raises_from, asks_from = RAISES_FEW_FROM, ASKS_FEW_FROM
+        elif reading.excused:
+            raises_from, asks_from = RAISES_EXCUSED_FROM, ASKS_EXCUSED_FROM
+        if again.urgent >= raises_from:
+            found = reading.found.setdefault("reads-like-a-red-flag", _Found())
+            found.add("second-reader", again.level, again.card, [])
+            return ""
+        return again.card if again.urgent >= asks_from else ""
+    if again.urgent >= STANDS_FROM or any(_in_few_words(text, made) for made in urgent):
+        return ""
+    asked_after = _cards(rules, urgent)[0]
+    for made in urgent:
+        made.doubt()
+    return asked_after
+
+
+def _in_few_words(text: str, made: _Found) -> bool:
+    """Whether evidence of it stands in a sentence of few words."""
+    short = [it.span() for it in _SENTENCE.finditer(text) if len(it.group().split()) <= FEW_WORDS]
+    return any(start < end_of and end > start_of for start, end in made.spans for start_of, end_of in short)
 
 
 def _cards(rules: SafetyRules, found: Iterable[_Found]) -> tuple[str, ...]:
@@ -170,7 +259,7 @@ def _cues_apart(rules: SafetyRules, mentions: list[Mention], clauses: list[Claus
     spoken_for = {
         at
         for mention in symptoms
-        if mention.end - mention.start > 1
+        if mention.end - mention.start > 1 and mention.name not in rules.keep_cues
         for at in range(mention.start, mention.end)
         if at not in mention.skipped
     }
@@ -222,8 +311,10 @@ class _Place:
                     spans = {self._span(mention) for mention in matched}
                     made = reading.found.setdefault(pattern.finding, _Found())
                     made.add(pattern.rule, pattern.level, pattern.card, spans)
-                elif not matched and self._taken_back(pattern):
-                    reading.taken_back.add(pattern.finding)
+                elif not matched and (excuses := self._excuses(pattern)):
+                    reading.excused = True
+                    if excuses & _TAKEN_BACK:
+                        reading.taken_back.add(pattern.finding)
 
     def _match(self, pattern: Pattern) -> list[Mention]:
         """All mentions that take part in a match of the pattern, in no order."""
@@ -268,10 +359,13 @@ class _Place:
                 at += 1
         return False
 
-    def _taken_back(self, pattern: Pattern) -> bool:
-        """Whether the pattern would match but for mentions that are denied or over."""
-        mentions = [self._by_name[name] for name in (pattern.head, *pattern.others)]
-        return any(self._marks[m.start] & _TAKEN_BACK & pattern.excused for named in mentions for m in named)
+    def _excuses(self, pattern: Pattern) -> int:
+        """What keeps the pattern from matching although all is mentioned: it is denied, over, or only asked about."""
+        marks = 0
+        for name in (pattern.head, *pattern.others):
+            for mention in self._by_name[name]:
+                marks |= self._marks[mention.start]
+        return marks & pattern.excused
 
     def _span(self, mention: Mention) -> tuple[int, int]:
         return self._words.spans[mention.start][0], self._words.spans[mention.end - 1][1]

@@ -27,6 +27,9 @@ _ROW_ITEM_WORDS = 4
 _LIST_ITEM_WORDS = 3
 _LIST_WORDS = 12
 _RESOLVED_REACH = 4
+_WHERE_REACH = 3
+_ANSWERED_WORDS = 3
+_SAID_AT_ONCE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +114,15 @@ def excuses(
     for mention in symptoms:
         if not all(word in cues.filler for word in words.plain[mention.start : mention.end]):
             symptom_end[mention.start] = max(symptom_end[mention.start], mention.end)
-    for clause in clauses:
+    begins_at = {end: start for start, end in reversed(list(enumerate(symptom_end))) if end}
+    for number, clause in enumerate(clauses):
         for cue in clause.cue("negation"):
             _negate(cue.end, clause.end, words, symptom_end, body, cues, marks)
+            if cue.end == clause.end or words.pauses[cue.end]:
+                _deny_before(cue, clauses, number, words, symptom_end, begins_at, cues, marks)
     _mark_hypothetical(clauses, words, cues, marks)
     _mark_past(clauses, words, symptom_end, cues, marks)
-    _mark_resolved(clauses, words, symptom_end, cues, marks)
+    _mark_resolved(clauses, words, symptom_end, begins_at, body, cues, marks)
     for clause in clauses:
         asked = clause.cue("asked_if_normal")
         if asked and not _open(clause.cue("happening_now") + clause.cue("particular"), asked):
@@ -186,6 +192,40 @@ def _list_goes_on(at: int, end: int, words: Words, cues: CueWords) -> bool:
     return False
 
 
+def _deny_before(
+    cue: Mention,
+    clauses: list[Clause],
+    number: int,
+    words: Words,
+    symptom_end: list[int],
+    begins_at: dict[int, int],
+    cues: CueWords,
+    marks: list[int],
+) -> None:
+    """Mark what a negation with nothing behind it denies: the symptom right before it ("fever no, pus no"), a short
+    question that it answers ("Fever? No."), or all that the clause before names ("watch for pus, and I have none")."""
+    clause = clauses[number]
+    at = cue.start
+    if words.pauses[at] == 0:
+        while at > clause.start and at not in begins_at and words.plain[at - 1] in cues.filler and not words.pauses[at]:
+            at -= 1
+        if begins_at.get(at, -1) >= clause.start and words.pauses[at] == 0:
+            _mark(marks, begins_at[at], at, _NEGATED)
+            return
+    if not number or cue.end < clause.end or any(symptom_end[clause.start : cue.start]):
+        return
+    before = clauses[number - 1]
+    if cue.start > clause.start:
+        if cue.end - cue.start > 1 and not clause.new_sentence:
+            _mark(marks, before.start, before.end, _NEGATED)
+    elif before.end - before.start <= _ANSWERED_WORDS and before.new_sentence and clause.new_sentence:
+        at = before.start
+        while at < before.end and (symptom_end[at] or words.plain[at] in cues.filler):
+            at = symptom_end[at] or at + 1
+        if at == before.end:
+            _mark(marks, before.start, before.end, _NEGATED)
+
+
 def _mark_hypothetical(clauses: list[Clause], words: Words, cues: CueWords, marks: list[int]) -> None:
     """From "what if" and the like to the end of the clause and of those joined to it, unless something says "now"."""
     carried = False
@@ -204,7 +244,8 @@ def _mark_hypothetical(clauses: list[Clause], words: Words, cues: CueWords, mark
 
 
 def _question_end(start: int, end: int, words: Words, cues: CueWords) -> int:
-    """Where a question that begins at `start` ends: at a comma, unless short items of a list stand behind it."""
+    """Where a question that begins at `start` ends: at a comma, unless short items of a list stand behind it, and at
+    a "because", which tells what is so."""
     item_start = None
     reach = start + _QUESTION_REACH
     for at in range(start, end):
@@ -216,6 +257,8 @@ def _question_end(start: int, end: int, words: Words, cues: CueWords) -> int:
         elif words.plain[at] in cues.alternative or words.plain[at] in cues.joiner:
             item_start = None
             reach = at + _QUESTION_REACH
+        if words.plain[at] in cues.joiner and words.plain[at] in cues.new_statement:
+            return at
         if item_start is not None and at - item_start >= _LIST_ITEM_WORDS:
             return item_start
         if at >= reach:
@@ -224,30 +267,82 @@ def _question_end(start: int, end: int, words: Words, cues: CueWords) -> int:
 
 
 def _mark_past(clauses: list[Clause], words: Words, symptom_end: list[int], cues: CueWords, marks: list[int]) -> None:
-    """Symptoms told in the past tense in a clause that says "years ago", or later in the same sentence."""
+    """Symptoms told in the past tense in a clause that says "years ago", or later in the same sentence; and the
+    sentence before "that was years ago"."""
     carried = False
-    for clause in clauses:
+    for number, clause in enumerate(clauses):
         told = clause.cue("past")
         now = bool(_open(clause.cue("happening_now"), told))
         carried = not now if told else carried and not clause.new_sentence and not now
         if carried:
-            said_when = {at for cue in told for at in _unless_told(cue, words, cues)}
-            for at in range(clause.start, clause.end):
+            said_when = _said_when(told, words, cues)
+            start, end = _reach_of_past(clause, told, said_when, words, cues)
+            for at in range(start, end):
                 if symptom_end[at] and _told(at, clause.start, words, symptom_end[at], said_when, cues):
                     _mark(marks, at, at + 1, _PAST)
+            if told and clause.refers_back:
+                _mark_past_before(clauses, number, told[0].start, words, symptom_end, cues, marks)
 
 
-def _unless_told(cue: Mention, words: Words, cues: CueWords) -> range:
-    """The words of a cue of the past, none when it has the past tense in it ("used to get")."""
-    place = range(cue.start, cue.end)
-    return range(0) if any(words.plain[at] in cues.past_told for at in place) else place
+def _said_when(told: list[Mention], words: Words, cues: CueWords) -> set[int]:
+    """The words of the cues of the past, but for those with the past tense in them ("used to get")."""
+    spans = [range(cue.start, cue.end) for cue in told]
+    tells = {at for span in spans if any(words.plain[at] in cues.past_told for at in span) for at in span}
+    return {at for span in spans for at in span} - tells
+
+
+def _reach_of_past(
+    clause: Clause, told: list[Mention], said_when: set[int], words: Words, cues: CueWords
+) -> tuple[int, int]:
+    """From where to where a clause's cues of the past reach: "used to get" not backwards, and "years ago" not over
+    an "and" right behind it when what happened stands before it ("i had it years ago and on Friday ...")."""
+    start, end = clause.start, clause.end
+    if told and not said_when:
+        start = told[0].start
+    first_told = next((at for at in range(start, end) if words.plain[at] in cues.past_told), end)
+    for cue in told:
+        led_on = cue.start in said_when and cue.end + 1 < end and words.plain[cue.end] in cues.joiner
+        if led_on and first_told < cue.start and words.plain[cue.end + 1] not in cues.subject:
+            return start, cue.end
+    return start, end
+
+
+def _mark_past_before(
+    clauses: list[Clause],
+    number: int,
+    cue_start: int,
+    words: Words,
+    symptom_end: list[int],
+    cues: CueWords,
+    marks: list[int],
+) -> None:
+    """Mark the sentence that a clause like "that was in 2016" dates, but not where it says "now"."""
+    known = cues.pronoun | cues.past_told | cues.filler | cues.joiner | cues.contrast
+    if not number or cue_start > clauses[number].start + _SAID_AT_ONCE:
+        return
+    for at in range(clauses[number].start, cue_start):
+        if 0 < symptom_end[at] <= cue_start or not (symptom_end[at] or words.plain[at] in known):
+            return
+    for place in range(number - 1, max(-1, number - 1 - _SAID_AT_ONCE), -1):
+        if clauses[place].cue("happening_now"):
+            return
+        _mark(marks, clauses[place].start, clauses[place].end, _PAST)
+        if clauses[place].new_sentence:
+            return
 
 
 def _told(at: int, clause_start: int, words: Words, symptom_end: int, said_when: set[int], cues: CueWords) -> bool:
     """Whether the symptom at `at` is in the past tense, or a verb in the past tense shortly before it speaks of it
-    ("i had swollen lips"; not "i had it done years ago, lips swollen", where the time stands between)."""
+    ("i had swollen lips"; not "i had it done years ago, lips swollen", where the time stands between, nor "history of
+    cold sores, blisters now", where a comma stands between and the time before it), or the time right behind it
+    ("a burn in 2015")."""
     if any(words.plain[place] in cues.past_told for place in range(at, symptom_end)):
         return True
+    for place in range(symptom_end, min(symptom_end + _SAID_AT_ONCE, len(words.plain))):
+        if words.pauses[place] or words.plain[place] in cues.joiner:
+            break
+        if place in said_when:
+            return True
     for place in range(at - 1, max(clause_start, at - _PAST_REACH) - 1, -1):
         if words.plain[place] in cues.past_told:
             return True
@@ -257,20 +352,46 @@ def _told(at: int, clause_start: int, words: Words, symptom_end: int, said_when:
 
 
 def _mark_resolved(
-    clauses: list[Clause], words: Words, symptom_end: list[int], cues: CueWords, marks: list[int]
+    clauses: list[Clause],
+    words: Words,
+    symptom_end: list[int],
+    begins_at: dict[int, int],
+    body: set[int],
+    cues: CueWords,
+    marks: list[int],
 ) -> None:
     """The symptom right before "has gone", or the clause before "it has gone"; "not", "almost", "back" undo it."""
-    ends_at = {end: start for start, end in reversed(list(enumerate(symptom_end))) if end}
     for number, clause in enumerate(clauses):
-        if not clause.cue("resolved") or clause.cue("not_resolved"):
+        if not clause.cue("resolved") or clause.cue("not_resolved") or _comes_back(clauses, number):
             continue
         for cue in clause.cue("resolved"):
             at = cue.start
-            while at > max(clause.start, cue.start - _RESOLVED_REACH) and at not in ends_at:
+            while at > max(clause.start, cue.start - _RESOLVED_REACH) and at not in begins_at:
                 if words.plain[at - 1] not in cues.filler:
                     break
                 at -= 1
-            if at in ends_at and ends_at[at] >= clause.start:
-                _mark(marks, ends_at[at], at, _PAST)
+            if at in begins_at and begins_at[at] >= clause.start:
+                start = begins_at[at]
+                if start in body:
+                    start = _symptom_of(start, clause.start, words, begins_at, cues)
+                _mark(marks, start, at, _PAST)
             elif at <= clause.start + 2 and clause.refers_back and number and not any(symptom_end[clause.start : at]):
                 _mark(marks, clauses[number - 1].start, clauses[number - 1].end, _PAST)
+
+
+def _comes_back(clauses: list[Clause], number: int) -> bool:
+    """Whether the next clause of the sentence says "came back"."""
+    following = clauses[number + 1] if number + 1 < len(clauses) else None
+    if following is None or following.new_sentence:
+        return False
+    return any(cue.end - cue.start > 1 for cue in following.cue("not_resolved"))
+
+
+def _symptom_of(part: int, clause_start: int, words: Words, begins_at: dict[int, int], cues: CueWords) -> int:
+    """Where the symptom of the part of the body at `part` begins ("swelling on my lips"), else `part`."""
+    for at in range(part, max(clause_start, part - _WHERE_REACH) - 1, -1):
+        if at in begins_at and begins_at[at] >= clause_start:
+            return begins_at[at]
+        if words.pauses[at] or (at > clause_start and words.plain[at - 1] in cues.joiner):
+            return part
+    return part

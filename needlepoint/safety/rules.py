@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from needlepoint.safety.context import EXCUSES, CueWords
-from needlepoint.safety.phrases import Node, expand, plant
+from needlepoint.safety.phrases import Tree
 from needlepoint.safety.rule_files import (
     Cues,
     Level,
@@ -20,6 +21,7 @@ from needlepoint.safety.rule_files import (
     pattern_parts,
     read_rule_files,
 )
+from needlepoint.safety.second_reader import SecondReader
 from needlepoint.safety.words import Vocabulary, fold
 
 #: What stands before a cue's name in the tree of phrases, to tell it from an entry of `words`.
@@ -67,11 +69,13 @@ class SafetyRules:
     cards: tuple[str, ...]
     patterns: Mapping[str, tuple[Pattern, ...]]
     pairs: tuple[FindingPair, ...]
-    tree: Node
+    tree: Tree
     vocabulary: Vocabulary
     cue_words: CueWords
     hides: Mapping[str, frozenset[str]]
     parts_of_body: frozenset[str]
+    keep_cues: frozenset[str]
+    second_reader: SecondReader
 
     @classmethod
     def load(cls, folder: Path) -> SafetyRules:
@@ -79,19 +83,23 @@ class SafetyRules:
 
         Raises :class:`~needlepoint.safety.rule_files.RuleFileError`, which names file, line and mend of every problem.
         """
-        return prepare(read_rule_files(folder))
+        rules = prepare(read_rule_files(folder), SecondReader.load(folder))
+        # Half a million small objects that live as long as the process: looking through them for garbage again and
+        # again would cost a tenth of a second in the middle of a message.
+        gc.collect()
+        gc.freeze()
+        return rules
 
 
-def prepare(files: RuleFiles) -> SafetyRules:
+def prepare(files: RuleFiles, second_reader: SecondReader) -> SafetyRules:
     """Plant all phrases and cues in one tree, and sort the patterns by their first part.
 
     Raises :class:`RuleFileError` for phrases that cannot be read.
     """
     entries = {name: entry for _, subject in files.subjects for name, entry in subject.words.items()}
-    tree = Node()
-    words: set[str] = set()
-    problems = [*_plant_words(tree, words, files, entries), *_plant_cues(tree, words, files)]
-    problems += _unfit_key_words(files, words)
+    tree = Tree()
+    problems = [*_plant_words(tree, files, entries), *_plant_cues(tree, files)]
+    problems += _unfit_key_words(files, tree.words)
     if problems:
         raise RuleFileError(problems)
     patterns: dict[str, list[Pattern]] = {}
@@ -111,33 +119,30 @@ def prepare(files: RuleFiles) -> SafetyRules:
             for of in pair.of
         ),
         tree=tree,
-        vocabulary=Vocabulary(words, map(fold, context.key_words), map(fold, context.real_words)),
+        vocabulary=Vocabulary(tree.words, map(fold, context.key_words), map(fold, context.real_words)),
         cue_words=_single_words(context.cues),
         hides={name: frozenset(entry.hides) for name, entry in entries.items() if entry.hides},
         parts_of_body=frozenset(name for name, entry in entries.items() if entry.part_of_body),
+        keep_cues=frozenset(name for name, entry in entries.items() if entry.keeps_cues),
+        second_reader=second_reader,
     )
 
 
-def _plant_words(tree: Node, words: set[str], files: RuleFiles, entries: Mapping[str, Phrases]) -> Iterator[str]:
-    """Plant every entry of words, collect its words, and tell what cannot be read."""
+def _plant_words(tree: Tree, files: RuleFiles, entries: Mapping[str, Phrases]) -> Iterator[str]:
+    """Plant every entry of words, and tell what cannot be read."""
     for file, subject in files.subjects:
         for name, entry in subject.words.items():
-            ways, wrong = expand(file, f"$.words.{name}", entry, entries)
-            plant(tree, name, ways)
-            words |= {word for way in ways for word in way}
-            yield from wrong
+            yield from tree.plant(file, f"$.words.{name}", name, entry, entries)
 
 
-def _plant_cues(tree: Node, words: set[str], files: RuleFiles) -> Iterator[str]:
+def _plant_cues(tree: Tree, files: RuleFiles) -> Iterator[str]:
     """Plant every cue, but for the lists of single words, which cut clauses; tell what cannot be read."""
     for field in msgspec.structs.fields(Cues):
         where = f"$.cues.{field.name}"
-        ways, wrong = expand(files.context_file, where, getattr(files.context.cues, field.name), files.context.sets)
-        yield from wrong
+        phrases: Phrases = getattr(files.context.cues, field.name)
         if field.name not in CueWords.__dataclass_fields__:
-            plant(tree, CUE + field.name, ways)
-            words |= {word for way in ways for word in way}
-        elif long := [" ".join(way) for way in ways if len(way) > 1]:
+            yield from tree.plant(files.context_file, where, CUE + field.name, phrases, files.context.sets)
+        elif long := [phrase for phrase in phrases.en + phrases.ms if len(phrase.split()) > 1]:
             problem = f"{long[0]!r} is more than one word; this list takes single words"
             yield files.context_file.problem(where, problem)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,14 +20,17 @@ from msgspec import Meta
 from sqlalchemy import Engine, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from needlepoint.conversations import record
+from needlepoint.conversations import record, staff_alerts
+from needlepoint.conversations.models import ASKED_BY_STAFF
 from needlepoint.conversations.reception import LONGEST_MESSAGE, Incoming, Received, Reception
+from needlepoint.db.base import now
 from needlepoint.db.connect import READS_ONLY
 from needlepoint.phrases import Phrases
 from needlepoint.settings import Settings
 from needlepoint.staff import accounts, transcripts
 from needlepoint.staff.accounts import AccountError, SignedIn
 from needlepoint.staff.models import ROLES, StaffMember
+from needlepoint.staff.notices import urgent_notice
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
@@ -71,7 +75,7 @@ class StaffAnswer(msgspec.Struct, frozen=True):
 async def member_of(connection: ASGIConnection[Any, Any, Any, Any]) -> SignedIn | None:
     """Who is signed in on this connection, checked against the database so that an ended session ends at once."""
     session = connection.session
-    if not session or "staff" not in session:
+    if not session or "staff" not in session or session_is_over(session, time.time()):
         return None
     database: AsyncEngine = connection.app.state.database
     async with database.execution_options(**READS_ONLY).connect() as reading:
@@ -87,6 +91,11 @@ async def member_of(connection: ASGIConnection[Any, Any, Any, Any]) -> SignedIn 
     return SignedIn(*row)
 
 
+def session_is_over(session: dict[str, Any], at: float) -> bool:
+    """Did it begin too long ago, at `at` seconds since 1970? Each request renews the cookie, also of an idle page."""
+    return not 0 <= at - session.get("since", 0) < SESSION_SECONDS
+
+
 def at_least(role: str) -> Any:
     """A guard: lets pass who has `role` or a higher one."""
 
@@ -97,6 +106,9 @@ def at_least(role: str) -> Any:
         if ROLES.index(member.role) < ROLES.index(role):
             raise PermissionDeniedException(f"this needs the role {role}; you are {member.role}")
         connection.scope["state"]["staff"] = member
+        # Read now, not once a second: who pressed the button must see that it counted.
+        open_ones = await staff_alerts.nobody_acknowledged(connection.app.state.database)
+        connection.scope["state"]["urgent"] = urgent_notice(open_ones, connection.app.state.zone, now())
 
     return guard
 
@@ -164,7 +176,7 @@ class SignInController(Controller):
 
 
 def _enter(request: Request[Any, Any, Any], member: SignedIn) -> Redirect:
-    request.set_session({"staff": member.id, "generation": member.generation})
+    request.set_session({"staff": member.id, "generation": member.generation, "since": time.time()})
     return Redirect("/staff", status_code=303)
 
 
@@ -184,16 +196,13 @@ class DeskController(Controller):
     ) -> Template:
         """The conversations, the latest first."""
         listed, more = await transcripts.conversations(database, phrases.clinic.zone, page)
-        alerts = await transcripts.unattributed_alerts(database, phrases.clinic.zone) if page == 0 else []
         return Template(
             "conversations.html",
             context={
                 "conversations": listed,
-                "alerts": alerts,
                 "older": f"/staff?page={page + 1}" if more else None,
                 "newer": f"/staff?page={page - 1}" if page else None,
                 "staff": request.scope["state"]["staff"],
-                "banner": request.app.state.banner(),
             },
         )
 
@@ -211,8 +220,9 @@ class DeskController(Controller):
             context={
                 "conversation": view,
                 "turns": turns,
+                "messages": await staff_alerts.messages_of(database, conversation),
+                "zone": phrases.clinic.zone,
                 "staff": request.scope["state"]["staff"],
-                "banner": request.app.state.banner(),
             },
         )
 
@@ -223,13 +233,13 @@ async def ask(data: StaffQuestion, database: AsyncEngine, reception: Reception, 
     language = phrases.language(data.language)
     # Whoever asks by command speaks for the clinic and has agreed by doing so.
     consent = "staff"
-    conversation = data.conversation or await record.start(database, "ask", language, consent)
+    conversation = data.conversation or await record.start(database, ASKED_BY_STAFF, language, consent)
     incoming = Incoming(
         conversation=conversation,
         client_id=data.message_id,
         consent=consent,
         language=language,
-        channel="ask",
+        channel=ASKED_BY_STAFF,
         text=data.text,
         choice=data.choice,
         at=data.at,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -70,7 +70,9 @@ class ConversationView(msgspec.Struct, frozen=True):
     started_at: datetime
     consent: str | None
     consented_at: datetime | None
-    treatment_day: date | None
+    #: The last treatment and the next, as spans in the clinic's zone, as far as the person told.
+    had: tuple[datetime, datetime] | None
+    booked: tuple[datetime, datetime] | None
     slots: dict[str, Any]
 
 
@@ -118,21 +120,6 @@ async def conversations(engine: AsyncEngine, zone: ZoneInfo, page: int) -> tuple
     return listed, len(rows) > PAGE_SIZE
 
 
-async def unattributed_alerts(engine: AsyncEngine, zone: ZoneInfo) -> list[dict[str, Any]]:
-    """Urgent cards shown to people who had not agreed to be recorded: level, findings and time are all there is."""
-    query = (
-        select(Attention.level, Attention.findings, Attention.created_at)
-        .where(Attention.conversation_id.is_(None), Attention.acknowledged_at.is_(None))
-        .order_by(Attention.created_at.desc())
-        .limit(PAGE_SIZE)
-    )
-    async with engine.execution_options(**READS_ONLY).connect() as connection:
-        return [
-            {"level": row.level, "findings": row.findings, "at": row.created_at.astimezone(zone)}
-            for row in await connection.execute(query)
-        ]
-
-
 async def conversation(
     engine: AsyncEngine, zone: ZoneInfo, conversation_id: str
 ) -> tuple[ConversationView, list[TurnView]] | None:
@@ -162,10 +149,15 @@ async def conversation(
         started_at=found.created_at.astimezone(zone),
         consent=found.consent,
         consented_at=found.consented_at.astimezone(zone) if found.consented_at else None,
-        treatment_day=found.treatment_day,
+        had=_span(found.had_from, found.had_until, zone),
+        booked=_span(found.booked_from, found.booked_until, zone),
         slots=found.slots,
     )
     return view, [_turn(message, turn, sent, zone, reasons.get(message.id, [])) for message, turn, sent in rows]
+
+
+def _span(start: datetime | None, end: datetime | None, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
+    return (start.astimezone(zone), end.astimezone(zone)) if start is not None and end is not None else None
 
 
 def _turn(message: Message, turn: Turn | None, sent: Outgoing | None, zone: ZoneInfo, flags: list[str]) -> TurnView:

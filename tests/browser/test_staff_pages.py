@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from needlepoint.clinic import read_clinic
 from needlepoint.db.connect import connect
+from needlepoint.faq import store
+from needlepoint.settings import ROOT
 from needlepoint.staff import accounts
-from tests.running import Instance
+from tests.desk import edit
+from tests.running import Instance, Laboratory
 
 pytestmark = pytest.mark.browser
 
@@ -51,6 +58,53 @@ def test_a_nurse_signs_in_and_reads_a_conversation_whole(
         assert expected in body or expected.replace("_", " ") in body, expected
 
 
+def test_a_nurse_sees_which_answers_need_somebody_the_worst_first(
+    laboratory: Laboratory, open_page: Callable[..., Page]
+) -> None:
+    instance = laboratory.instance([], wait="/health/live", start=False)
+    engine = connect(instance.database)
+    for name, role in (("Nurse Aida", "viewer"), ("Dr Lim", "approver")):
+        accounts.add(engine, name, PASSWORD, role)
+    today = datetime.now(read_clinic(ROOT / "clinic.toml").zone).date()
+    year_ago = today - timedelta(days=365)
+    store.approve(engine, ["makeup-after"], "Dr Lim", year_ago, today - timedelta(days=15))
+    store.approve(engine, ["does-it-hurt"], "Dr Lim", year_ago, today + timedelta(days=5))
+    store.approve(engine, ["redness-duration"], "Dr Lim", year_ago, today + timedelta(days=300))
+    hostile = "<script>document.title='owned'</script>"
+    edit(engine, "redness-duration", hostile, author=hostile, state="in_review")
+    instance.start()
+    ends = time.monotonic() + 60
+    while "answers due for review" not in instance.whole_log() and time.monotonic() < ends:
+        time.sleep(0.1)
+    page = open_page(f"{instance.url}/staff/answers?topic=pain")
+    expect(page).to_have_url(f"{instance.url}/staff/login")
+    sign_in(page, "Nurse Aida")
+    for words in (
+        "1 answer has expired and is no longer given",
+        "1 answer is due for review within 7 days",
+        "NEEDLEPOINT_UNAPPROVED_ANSWERS=withhold",
+    ):
+        expect(page.get_by_role("note").filter(has_text=words)).to_be_visible()
+    page.get_by_role("link", name="See which answers").first.click()
+    rows = page.get_by_role("row")
+    expect(rows.nth(1)).to_contain_text("makeup-after")
+    expect(rows.nth(1)).to_contain_text("Was due 15 days ago. No longer given.")
+    expect(rows.nth(2)).to_contain_text("does-it-hurt")
+    expect(rows.nth(2)).to_contain_text("due in 5 days")
+    expect(rows.nth(3)).to_contain_text("starting text awaiting approval")
+    expect(rows.last).to_contain_text("Version 2 awaits approval.")
+    page.get_by_role("link", name=re.compile(r"^pain \(\d+\)$")).click()
+    expect(page.get_by_role("heading", name="Answers: pain")).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text="makeup-after")).to_have_count(0)
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page scrolls sideways"
+    page.goto(f"{instance.url}/staff/answers?topic=%3Cscript%3E")
+    expect(page.get_by_role("heading", name="This did not work")).to_be_visible()
+    assert page.title() != "owned"
+    assert "answers due for review: expired 1 (makeup-after); within 7 1 (does-it-hurt)" in instance.whole_log()
+    instance.stop()
+
+
 def test_a_wrong_password_is_refused_and_tells_nothing(
     instance: Instance, nurse: str, open_page: Callable[..., Page]
 ) -> None:
@@ -87,9 +141,34 @@ def test_nobody_reads_a_transcript_without_signing_in(instance: Instance) -> Non
     conversation = instance.conversation()
     conversation.say("a private matter")
     with httpx.Client(base_url=instance.url, trust_env=False) as http:
-        for path in ("/staff", f"/staff/conversations/{conversation.id}"):
+        for path in ("/staff", "/staff/answers", f"/staff/conversations/{conversation.id}"):
             response = http.get(path)
             assert response.status_code == 303
             assert "private" not in response.text
         assert http.post("/api/staff/ask", json={}).status_code == 401
         assert http.post("/staff/login", data={"name": "x", "password": "y"}).status_code == 403, "no CSRF token"
+
+
+def test_a_page_that_stays_open_says_by_itself_that_an_urgent_message_came_and_the_button_ends_it(
+    laboratory: Laboratory, open_page: Callable[..., Page]
+) -> None:
+    instance = laboratory.instance([], wait="/health/live")
+    engine = connect(instance.database)
+    accounts.add(engine, "Nurse Aida", PASSWORD, "viewer")
+    engine.dispose()
+    page = open_page(f"{instance.url}/staff/login", 390, 800)
+    page.clock.install()
+    sign_in(page, "Nurse Aida")
+    notice = page.get_by_role("note").filter(has_text="nobody has acknowledged")
+    expect(page.get_by_role("heading", name="Conversations")).to_be_visible()
+    expect(notice).to_have_count(0)
+    instance.conversation(consent=False).say("my tongue is swelling and I cannot breathe")
+    page.clock.run_for(31_000)
+    expect(notice).to_contain_text("1 urgent message nobody has acknowledged")
+    notice.get_by_role("link", name="See it").click()
+    expect(page.get_by_text("Before consent: there is no text")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page scrolls sideways"
+    page.get_by_role("button", name="Acknowledge").click()
+    expect(page.get_by_text("by Nurse Aida")).to_be_visible()
+    expect(notice).to_have_count(0)
+    instance.stop()

@@ -37,6 +37,13 @@ def test_a_question_gets_an_approved_answer_with_sources_and_date(instance: Inst
     assert answer["when_to_contact"]
 
 
+def test_two_questions_in_one_message_get_two_answers(instance: Instance) -> None:
+    reply = instance.conversation().say("Does microneedling hurt? And when can I wear makeup again?")["reply"]
+    assert reply["kind"] == "answer"
+    assert [answer["entry_id"] for answer in reply["answers"]] == ["does-it-hurt", "makeup-after"]
+    assert all(answer["when_to_contact"] for answer in reply["answers"])
+
+
 def test_patients_never_see_confidence_reasons_or_findings(instance: Instance) -> None:
     conversation = instance.conversation()
     outcome = conversation.say("does it hurt")
@@ -316,8 +323,9 @@ def test_every_response_carries_the_security_headers(instance: Instance) -> None
 
 def test_each_first_choice_of_the_page_is_answered_with_its_own_entry(instance: Instance) -> None:
     with instance.http() as http:
-        choices = http.get("/api/clinic").json()["first_choices"]
-    wanted = ["on-the-day-checklist", "does-it-hurt", "what-is-normal-after", "first-24-hours"]
+        offered = [http.get("/api/clinic", params={"language": language}).json() for language in ("en", "ms")]
+    choices = [choice for clinic in offered for choice in clinic["first_choices"]]
+    wanted = ["on-the-day-checklist", "does-it-hurt", "what-is-normal-after", "first-24-hours"] * 2
     for choice, entry in zip(choices, wanted, strict=True):
         reply = instance.conversation().say(choice["text"])["reply"]
         assert [answer["entry_id"] for answer in reply["answers"]] == [entry], choice

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+import yaml
+from sqlalchemy import Engine, text
 
+from needlepoint.clinic import read_clinic
 from needlepoint.db.connect import connect
+from needlepoint.faq import store
+from needlepoint.faq.files import read_folder
 from needlepoint.settings import ROOT
 from needlepoint.staff.accounts import command_token
+from tests.desk import edit
 from tests.running import SECRET, Instance
 
 
@@ -89,8 +98,6 @@ def test_a_wrong_answer_file_is_named_with_line_and_mend_and_nothing_is_loaded(
 
 
 def test_an_entry_without_a_source_is_refused(tmp_path: Path, answers: Path) -> None:
-    import yaml
-
     file = answers / "pain.yml"
     content = yaml.safe_load(file.read_text())
     content["entries"][0]["version"]["sources"] = []
@@ -117,7 +124,7 @@ def test_a_damaged_clinic_file_is_named_with_line_and_mend(tmp_path: Path) -> No
 
 
 def test_the_shipped_answers_are_in_order(tmp_path: Path) -> None:
-    done = needlepoint("faq", "check", var=tmp_path / "var")
+    done = needlepoint("faq", "check", "--quick", var=tmp_path / "var")
     assert done.returncode == 0, done.stderr
 
 
@@ -154,11 +161,142 @@ def test_approving_needs_an_approver_who_is_not_the_author(tmp_path: Path) -> No
     assert card.returncode == 1 and "always given" in card.stderr
 
 
+def in_database(var: Path, body: Callable[[Engine], Any]) -> Any:
+    """Do something with the database of this var folder, as the desk would."""
+    engine = connect(f"sqlite:///{var / 'needlepoint.db'}")
+    try:
+        return body(engine)
+    finally:
+        engine.dispose()
+
+
+def add_approver(var: Path) -> None:
+    done = needlepoint("staff", "add", "Dr Lim", "--role", "approver", var=var, stdin="correct horse battery\n")
+    assert done.returncode == 0, done.stderr
+
+
+def on_a_terminal(*arguments: str, var: Path, typed: str) -> tuple[int, str]:
+    """Run a command with a terminal as its input, and type; returns exit code and what it showed."""
+    ours, theirs = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NEEDLEPOINT_")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "needlepoint", *arguments],
+        cwd=ROOT,
+        env=environment | {"NEEDLEPOINT_VAR_DIR": str(var), "NEEDLEPOINT_SECRET_KEY": SECRET},
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        os.write(ours, typed.encode())
+        shown, _ = process.communicate(timeout=120)
+    os.close(ours)
+    os.close(theirs)
+    return process.returncode, shown
+
+
+def test_load_shows_what_differs_and_asks_entry_by_entry_before_it_overwrites_the_desk(
+    tmp_path: Path, answers: Path
+) -> None:
+    var = tmp_path / "var"
+    assert needlepoint("faq", "load", str(answers), var=var).returncode == 0
+    file = answers / "aftercare.yml"
+    ids = [item.entry.id for item in read_folder(answers) if item.file == file][:2]
+    for one in ids:
+        in_database(var, lambda engine, one=one: edit(engine, one, f"The desk says so about {one}."))
+    content = yaml.safe_load(file.read_text())
+    for one in content["entries"][:2]:
+        one["version"]["texts"]["en"]["answer"] = f"The file says so about {one['id']}."
+    file.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+    unasked = needlepoint("faq", "load", str(answers), var=var)
+    assert unasked.returncode == 1 and "Nothing was loaded" in unasked.stderr
+    for one in ids:
+        assert f"-          answer: The desk says so about {one}." in unasked.stderr
+        assert f"+          answer: The file says so about {one}." in unasked.stderr
+
+    code, shown = on_a_terminal("faq", "load", str(answers), var=var, typed="x\nf\ns\n")
+    assert code == 1 and "(1 of 2)" in shown and "(2 of 2)" in shown and "Nothing was loaded" in shown
+    code, shown = on_a_terminal("faq", "load", str(answers), var=var, typed="d\nfile\n")
+    assert code == 0 and "0 added, 1 changed" in shown, shown
+    needlepoint("faq", "export", str(tmp_path / "out"), var=var)
+    exported = (tmp_path / "out" / "aftercare.yml").read_text()
+    assert f"The desk says so about {ids[0]}." in exported
+    assert f"The file says so about {ids[1]}." in exported
+    assert needlepoint("faq", "load", str(answers), var=var).returncode == 0, "what was settled is not asked again"
+
+
+def test_a_pack_is_written_signed_and_approved_by_command(tmp_path: Path) -> None:
+    var = tmp_path / "var"
+    needlepoint("faq", "load", var=var)
+    add_approver(var)
+    wrong = needlepoint("faq", "pack", str(tmp_path / "pack.html"), "--topic", "weather", var=var)
+    assert wrong.returncode == 1 and "side_effects" in wrong.stderr
+    nowhere = needlepoint("faq", "pack", str(tmp_path / "no" / "pack.html"), var=var)
+    assert nowhere.returncode == 1 and "cannot be written" in nowhere.stderr
+    done = needlepoint("faq", "pack", str(tmp_path / "pack.html"), "--topic", "pain", var=var)
+    assert done.returncode == 0, done.stderr
+    lines = re.findall(r'<input type="checkbox" value="([^"]+)">', (tmp_path / "pack.html").read_text())
+    assert lines
+    signed = tmp_path / "signed.txt"
+    signed.write_text("# From the pack\n" + "\n".join([*lines[:-1], lines[-1][:-4] + "0000"]) + "\n")
+    approve = ("faq", "approve", "--signed", str(signed), "--as", "Dr Lim")
+    refused = needlepoint(*approve, "--review-due", "2099-01-31", var=var)
+    assert refused.returncode == 1
+    assert f"refused {lines[-1].rsplit(' ', 1)[0]}: is not what was signed" in refused.stderr
+    assert "Nothing was approved" in refused.stderr
+    some = needlepoint(*approve, "--review-due", "2099-01-31", "--only-matching", var=var)
+    assert some.returncode == 1 and f"approved {len(lines) - 1}, refused 1" in some.stderr
+    due = in_database(var, lambda engine: engine.connect().scalar(text("SELECT max(review_due) FROM faq_text")))
+    assert due == "2099-01-31"
+    both = needlepoint("faq", "approve", "makeup-after", "--signed", str(signed), "--as", "Dr Lim", var=var)
+    assert both.returncode == 1 and "not both" in both.stderr
+    assert needlepoint("faq", "approve", "--as", "Dr Lim", var=var).returncode == 1
+
+
+def test_due_answers_are_listed_and_the_exit_code_says_whether_one_is_late(tmp_path: Path) -> None:
+    var = tmp_path / "var"
+    needlepoint("faq", "load", var=var)
+    add_approver(var)
+    nothing = needlepoint("faq", "due", var=var)
+    assert (nothing.returncode, nothing.stdout) == (0, "No answer is due for review within 60 days.\n")
+    today = datetime.now(read_clinic(ROOT / "clinic.toml").zone).date()
+
+    def approve(entry_id: str, left: int) -> None:
+        dates = today - timedelta(days=400), today + timedelta(days=left)
+        in_database(var, lambda engine: store.approve(engine, [entry_id], "Dr Lim", *dates))
+
+    approve("makeup-after", 7)
+    soon = needlepoint("faq", "due", var=var)
+    assert soon.returncode == 0
+    assert soon.stdout.splitlines()[0] == "Due within 7 days (1)" and "in 7 days" in soon.stdout
+    approve("does-it-hurt", -1)
+    late = needlepoint("faq", "due", var=var)
+    assert late.returncode == 1
+    assert late.stdout.index("does-it-hurt") < late.stdout.index("makeup-after")
+
+
+def test_a_clinic_with_one_clinician_approves_own_words_after_the_days_it_has_set(tmp_path: Path) -> None:
+    var = tmp_path / "var"
+    needlepoint("faq", "load", var=var)
+    add_approver(var)
+    yesterday = datetime.now(read_clinic(ROOT / "clinic.toml").zone).date() - timedelta(days=1)
+    in_database(var, lambda engine: edit(engine, "makeup-after", "Ask me.", "Dr Lim", on=yesterday, state="in_review"))
+    approve = ("faq", "approve", "makeup-after", "--as", "Dr Lim")
+    refused = needlepoint(*approve, var=var)
+    assert refused.returncode == 1 and "another person" in refused.stderr
+    soon = needlepoint(*approve, var=var, single_clinician_waiting_days="2")
+    assert soon.returncode == 1 and "may approve it from" in soon.stderr
+    done = needlepoint(*approve, var=var, single_clinician_waiting_days="1")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "complaint"),
     [
         ("port", "eighty", "NEEDLEPOINT_PORT"),
         ("engine_deadline", "0", "NEEDLEPOINT_ENGINE_DEADLINE"),
+        ("single_clinician_waiting_days", "-1", "NEEDLEPOINT_SINGLE_CLINICIAN_WAITING_DAYS"),
         ("prot", "80", "NEEDLEPOINT_PROT is no setting"),
         ("secret_key", "short", "at least 32"),
         ("database_url", "mysql://x/y", "mysql"),

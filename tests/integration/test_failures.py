@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import text
 
 from needlepoint.db.connect import connect
-from tests.running import SECRET, Engine, Instance, Laboratory, fill
+from tests.running import SECRET, Engine, Instance, Laboratory, load_answers
 
 URGENT = "my tongue is swelling and I cannot breathe"
 
@@ -454,8 +454,8 @@ def test_a_conversation_of_5000_events_is_as_fast_as_a_short_one(instance: Insta
 
 
 def test_filling_twice_changes_nothing(database_address: str) -> None:
-    fill(database_address)
-    fill(database_address)
+    load_answers(database_address)
+    load_answers(database_address)
     engine = connect(database_address)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT revision FROM faq_publication")) == 1

@@ -21,7 +21,7 @@ from tests.running import Instance
 QUESTIONS: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "questions.yml").read_text())
 
 #: Lowest shares that pass, with room for a retrained model's noise below what docs/evaluation.md reports.
-FLOORS = {"right": 0.55, "right or offered": 0.75}
+FLOORS = {"right": 0.50, "right or offered": 0.75}
 #: Highest share of wrong answers among questions that have one.
 WRONG_AT_MOST = 0.15
 

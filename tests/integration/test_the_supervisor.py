@@ -37,6 +37,10 @@ class Up:
             "NEEDLEPOINT_ENGINE_URLS": ",".join(f"http://127.0.0.1:{port}" for port in engines),
             "NEEDLEPOINT_RATE_LIMIT": "100000",
         }
+        cache = ROOT / "var" / "cache"
+        cache.mkdir(parents=True, exist_ok=True)
+        if not (var / "cache").exists():
+            (var / "cache").symlink_to(cache)  # embed the shipped wordings once, not once a test
         self.output = var / "output"
         with self.output.open("wb") as out:
             self.process = subprocess.Popen(
@@ -47,7 +51,7 @@ class Up:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def wait_for(self, words: str, within: float = 60) -> str:
+    def wait_for(self, words: str, within: float = 180) -> str:
         """Wait until it has printed these words."""
         ends = time.monotonic() + within
         while words not in (text := self.output.read_text(errors="replace")):

@@ -107,6 +107,32 @@ def test_a_withdrawal_reaches_both_apps_within_five_seconds(pair: Any) -> None:
     engine.dispose()
 
 
+def test_withdrawing_the_whole_assistant_reaches_both_apps_within_five_seconds_and_so_does_resuming(pair: Any) -> None:
+    from needlepoint.faq import store
+    from needlepoint.staff import accounts
+
+    _, apps = pair
+    engine = connect(apps[0].database)
+    accounts.add(engine, "Dr Tan", "a long enough password", "approver")
+
+    def answered_within(seconds: float, wanted: bool) -> list[bool]:
+        ends = time.monotonic() + seconds
+        while True:
+            replies = [app.conversation().say("Does microneedling hurt?")["reply"] for app in apps]
+            answered = [bool(reply["answers"]) for reply in replies]
+            if answered == [wanted, wanted] or time.monotonic() > ends:
+                return answered
+
+    assert answered_within(0, True) == [True, True]
+    store.withdraw_assistant(engine, "Dr Tan", withdrawn=True)
+    assert answered_within(5, False) == [False, False]
+    for app in apps:
+        assert app.conversation().say("my tongue is swelling and I cannot breathe")["reply"]["kind"] == "urgent"
+    store.withdraw_assistant(engine, "Dr Tan", withdrawn=False)
+    assert answered_within(5, True) == [True, True]
+    engine.dispose()
+
+
 @pytest.mark.parametrize("victim", ["engine", "app"])
 def test_with_one_of_a_kind_killed_under_load_every_message_is_answered_once(pair: Any, victim: str) -> None:
     engines, apps = pair

@@ -19,6 +19,7 @@ from needlepoint.faq.published import GRACE, read_published
 from needlepoint.faq.store import FaqRefusedError
 from needlepoint.settings import ROOT
 from needlepoint.staff import accounts
+from tests.desk import edit
 
 TODAY = date(2026, 11, 23)
 PASSWORD = "correct horse battery"
@@ -69,28 +70,62 @@ def test_changing_one_word_makes_a_new_version_and_keeps_the_old(database: Engin
         assert connection.scalar(text("SELECT count(*) FROM faq_version")) == 2
 
 
+def newest(engine: Engine) -> dict[str, str]:
+    """The words of each entry's newest version, given or not."""
+    query = "SELECT entry_id, answer FROM faq_text t JOIN faq_version v ON v.id = t.version_id ORDER BY v.number"
+    with engine.connect() as connection:
+        return {row.entry_id: row.answer for row in connection.execute(text(query))}
+
+
 def test_an_edit_in_the_desk_is_not_overwritten_by_a_load(database: Engine) -> None:
     store.load(database, [entry()])
-    with database.begin() as connection:
-        connection.execute(text("UPDATE faq_text SET answer = 'Ask us first.'"))
+    edit(database, "makeup-after", "Ask us first.")
     assert store.load(database, [entry()]).unchanged == ["makeup-after"]
     conflict = store.load(database, [entry(answer="Wait two days."), entry("washing-after")])
     assert conflict.conflicts == ["makeup-after"]
-    assert given(database) == {"makeup-after": "Ask us first."}, "with a conflict nothing at all may be loaded"
+    assert newest(database) == {"makeup-after": "Ask us first."}, "with a conflict nothing at all may be loaded"
     store.load(database, [entry(answer="Wait two days.")], "keep")
-    assert given(database) == {"makeup-after": "Ask us first."}
-    store.load(database, [entry(answer="Wait two days.")], "overwrite")
-    assert given(database) == {"makeup-after": "Wait two days."}
+    assert newest(database) == {"makeup-after": "Ask us first."}
+    assert store.load(database, [entry(answer="Wait two days.")]).conflicts == [], "asked and answered"
+    assert store.load(database, [entry(answer="Wait three days.")]).conflicts == ["makeup-after"]
+    store.load(database, [entry(answer="Wait three days.")], "overwrite")
+    assert newest(database) == {"makeup-after": "Wait three days."}
 
 
 def test_taking_the_files_side_changes_only_what_is_in_conflict(database: Engine) -> None:
     store.load(database, [entry(), entry("washing-after")])
-    with database.begin() as connection:
-        connection.execute(text("UPDATE faq_text SET answer = 'Ask us first.'"))
+    edit(database, "makeup-after", "Ask us first.")
+    edit(database, "washing-after", "Ask us first.")
     changed = [entry(answer="Wait two days."), entry("washing-after")]
     assert store.load(database, changed).conflicts == ["makeup-after"]
     store.load(database, changed, "overwrite")
-    assert given(database) == {"makeup-after": "Wait two days.", "washing-after": "Ask us first."}
+    assert newest(database) == {"makeup-after": "Wait two days.", "washing-after": "Ask us first."}
+
+
+def test_each_conflict_is_shown_as_a_diff_and_settled_by_itself(database: Engine) -> None:
+    store.load(database, [entry(), entry("washing-after"), entry("sport-after")])
+    edit(database, "makeup-after", "Ask us first.")
+    edit(database, "washing-after", "Ask us before.")
+    changed = [entry(one, "Wait two days.") for one in ("makeup-after", "washing-after", "sport-after")]
+    found = store.conflicts(database, changed)
+    assert [one.entry_id for one in found] == ["makeup-after", "washing-after"]
+    lines = found[0].diff.splitlines()
+    assert lines[:2] == [
+        "--- makeup-after in the database (version 2)",
+        "+++ makeup-after in test.yml:1",
+    ]
+    assert any(line.startswith("-") and "answer: Ask us first." in line for line in lines)
+    assert any(line.startswith("+") and "answer: Wait two days." in line for line in lines)
+    half = store.load(database, changed, {"makeup-after": "overwrite"})
+    assert half.conflicts == ["washing-after"] and newest(database)["sport-after"] == "Wait a day."
+    done = store.load(database, changed, {"makeup-after": "overwrite", "washing-after": "keep"})
+    assert (done.changed, done.unchanged) == (["makeup-after", "sport-after"], ["washing-after"])
+    assert newest(database) == {
+        "makeup-after": "Wait two days.",
+        "washing-after": "Ask us before.",
+        "sport-after": "Wait two days.",
+    }
+    assert store.conflicts(database, changed) == []
 
 
 def test_a_new_date_or_a_named_author_in_the_file_is_no_conflict(database: Engine) -> None:
@@ -120,6 +155,7 @@ def test_an_approved_answer_shows_its_review_and_expires_after_the_grace_period(
     with database.connect() as connection:
         answer = read_published(connection, TODAY, False).entries[0].answers["en"]
     assert (answer.reviewed_on, answer.review_due, answer.starting_text_of) == (TODAY, due, None)
+    assert given(database, due, unapproved=False)
     assert given(database, due + GRACE, unapproved=False)
     assert not given(database, due + GRACE + timedelta(days=1), unapproved=True)
 

@@ -134,6 +134,16 @@ class HangsUp(Answers):
         self.connection.close()
 
 
+class Starts(Answers):
+    """An engine that listens already and still loads its model."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(503)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+
 class Sleeps(Answers):
     """An engine that takes too long."""
 
@@ -165,7 +175,7 @@ def ask(urls: list[str], deadline: float = 2, times: int = 1) -> list[str]:
         answered = []
         for _ in range(times):
             try:
-                turn = await client.turn("c", "m", "hi", None, [], {})
+                turn = await client.turn("c", "m", "hi", None, [])
                 answered.append(f"http://127.0.0.1:{turn.model}")
             except EngineError as error:
                 answered.append(error.code)
@@ -183,6 +193,12 @@ def test_engines_take_turns(serve: Any) -> None:
 def test_a_lost_connection_is_answered_by_another_engine(serve: Any) -> None:
     good = serve(Answers)
     assert ask([serve(HangsUp), good, "http://127.0.0.1:9"], times=6) == [good] * 6
+
+
+def test_an_engine_that_still_starts_is_passed_over_for_another(serve: Any) -> None:
+    good, starting = serve(Answers), serve(Starts)
+    assert ask([starting, good], times=6) == [good] * 6
+    assert ask([starting]) == ["unreachable"]
 
 
 def test_with_no_engine_reachable_the_error_comes_at_once() -> None:

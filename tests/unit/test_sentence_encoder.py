@@ -14,22 +14,22 @@ import onnx
 import pytest
 
 from sentence_encoder import DIMENSIONS, ModelFileError, SentenceEncoder, from_base64, to_base64
-from sentence_encoder.encoder import FOLDER, MODEL_FILE, MODEL_SHA256, TOKENIZER_FILE, TOKENIZER_SHA256
+from sentence_encoder.encoder import MODEL_FILE, QUESTIONS, RED_FLAGS, TOKENIZER_FILE, TOKENIZER_SHA256, Model
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Cosines that the publisher's float32 weights give, computed by the graph of `convert.py` without 8 bits.
+# Cosines that the shipped model gave when it was written; how near it is to float32 stands in its provenance.
 PARAPHRASES = [
-    ("When can I put on makeup again?", "how long till i can use foundation after the session", 0.484),
-    ("Is my face supposed to be this red?", "The skin looks like a sunburn, is that normal?", 0.572),
-    ("Does it hurt?", "Will the needles be painful?", 0.553),
-    ("How much does one session cost?", "What is the price of a treatment?", 0.528),
+    ("When can I put on makeup again?", "how long till i can use foundation after the session", 0.615),
+    ("Is my face supposed to be this red?", "The skin looks like a sunburn, is that normal?", 0.538),
+    ("Does it hurt?", "Will the needles be painful?", 0.727),
+    ("How much does one session cost?", "What is the price of a treatment?", 0.723),
 ]
 UNRELATED = [
-    ("When can I put on makeup again?", "Where can I park my car?", 0.066),
-    ("Is my face supposed to be this red?", "What is the price of a treatment?", 0.061),
-    ("Does it hurt?", "Please cancel my booking on Friday.", 0.058),
-    ("How much does one session cost?", "My sister plays the violin.", -0.029),
+    ("When can I put on makeup again?", "Where can I park my car?", 0.208),
+    ("Is my face supposed to be this red?", "What is the price of a treatment?", 0.13),
+    ("Does it hurt?", "Please cancel my booking on Friday.", 0.064),
+    ("How much does one session cost?", "My sister plays the violin.", -0.027),
 ]
 
 
@@ -44,7 +44,7 @@ def cosine(encoder: SentenceEncoder, one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize(("one", "other", "exact"), PARAPHRASES + UNRELATED)
-def test_eight_bits_say_the_same_about_two_sentences_as_the_published_weights(
+def test_the_model_says_about_two_sentences_what_it_said_when_it_was_written(
     encoder: SentenceEncoder, one: str, other: str, exact: float
 ) -> None:
     assert cosine(encoder, one, other) == pytest.approx(exact, abs=0.01)
@@ -159,38 +159,41 @@ def test_a_vector_that_is_not_finite_is_refused() -> None:
 
 
 def test_the_digest_is_that_of_the_model_file(encoder: SentenceEncoder) -> None:
-    assert encoder.digest == hashlib.sha256((FOLDER / MODEL_FILE).read_bytes()).hexdigest()
+    assert encoder.digest == hashlib.sha256((QUESTIONS.folder / MODEL_FILE).read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("name", [MODEL_FILE, TOKENIZER_FILE])
 def test_a_changed_file_of_the_model_is_not_loaded(tmp_path: Path, name: str) -> None:
-    folder = shutil.copytree(FOLDER, tmp_path / "model")
+    folder = shutil.copytree(QUESTIONS.folder, tmp_path / "model")
     with (folder / name).open("ab") as file:
         file.write(b"\n")
     with pytest.raises(ModelFileError, match=rf"{name} has sha256 .* expected .*git checkout"):
-        SentenceEncoder.load(folder=folder)
+        SentenceEncoder.load(model=Model(folder, QUESTIONS.sha256))
 
 
 def test_a_missing_model_is_named_with_the_mend(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=rf"{MODEL_FILE} cannot be read .*git checkout"):
-        SentenceEncoder.load(folder=tmp_path)
+        SentenceEncoder.load(model=Model(tmp_path, QUESTIONS.sha256))
 
 
-def test_the_provenance_tells_of_the_files_that_are_there() -> None:
-    provenance = json.loads((FOLDER / "provenance.json").read_text(encoding="utf-8"))
-    assert provenance["files"] == {MODEL_FILE: MODEL_SHA256, TOKENIZER_FILE: TOKENIZER_SHA256}
+@pytest.mark.parametrize("model", [QUESTIONS, RED_FLAGS], ids=lambda model: model.folder.name)
+def test_the_provenance_tells_of_the_files_that_are_there(model: Model) -> None:
+    provenance = json.loads((model.folder / "provenance.json").read_text(encoding="utf-8"))
+    assert provenance["files"] == {MODEL_FILE: model.sha256, TOKENIZER_FILE: TOKENIZER_SHA256}
     assert provenance["published_files"]["tokenizer.json"] == TOKENIZER_SHA256
-    assert (FOLDER / "LICENSE").is_file()
+    assert provenance["training"]["agreement_of_8_bits"]["least"] > 0.999
+    assert (model.folder / "LICENSE").is_file()
 
 
-def test_no_sum_is_computed_in_eight_bits_so_that_all_processors_agree() -> None:
-    graph = onnx.load(FOLDER / MODEL_FILE).graph
+@pytest.mark.parametrize(("model", "layers"), [(QUESTIONS, 6), (RED_FLAGS, 3)])
+def test_no_sum_is_computed_in_eight_bits_so_that_all_processors_agree(model: Model, layers: int) -> None:
+    graph = onnx.load(model.folder / MODEL_FILE).graph
     operators = {node.op_type for node in graph.node}
     assert "MatMul" in operators
     assert not {name for name in operators if "Quantize" in name or "Integer" in name}
     sizes = {weight.name: len(weight.raw_data) for weight in graph.initializer if weight.name.endswith(".int8")}
-    assert len(sizes) == 1 + 4 * 6  # the words, and four dense layers in each of six layers
-    assert (FOLDER / MODEL_FILE).stat().st_size < 1.1 * sum(sizes.values())
+    assert len(sizes) == 1 + 4 * layers  # the words, and four dense layers in each layer
+    assert (model.folder / MODEL_FILE).stat().st_size < 1.1 * sum(sizes.values())
 
 
 def test_loading_the_model_reports_nothing_to_the_maker_of_the_runtime(tmp_path: Path) -> None:

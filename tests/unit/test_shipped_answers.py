@@ -7,8 +7,12 @@ from collections import Counter
 from itertools import combinations
 
 import pytest
+import yaml
 
+from needlepoint.clinic import read_clinic
 from needlepoint.faq.files import TopicEntry, read_folder
+from needlepoint.phrases import read_phrases
+from needlepoint.safety_question import safety_question
 from needlepoint.settings import ROOT
 from tests.near_duplicates import similarity
 
@@ -51,6 +55,15 @@ def test_every_answer_has_ten_wordings_and_no_two_are_alike(shipped: list[TopicE
             assert similarity(one, other) <= 0.5, (item.entry.id, one, other)
 
 
+def test_the_first_choices_of_the_page_are_stored_words(shipped: list[TopicEntry]) -> None:
+    stored = {text for item in shipped for texts in item.entry.wordings.values() for text in texts}
+    stored |= {text.question for item in shipped for text in item.entry.version.texts.values()}
+    for language in ("en", "ms"):
+        phrases = yaml.safe_load((ROOT / "data" / "phrases" / f"{language}.yml").read_text())
+        asked = [text for name, text in phrases.items() if name.startswith("first_ask_")]
+        assert len(asked) == 4 and set(asked) <= stored, language
+
+
 def test_urgent_cards_exist_in_english_and_malay_and_name_the_numbers(shipped: list[TopicEntry]) -> None:
     for item in shipped:
         if item.topic == "urgent":
@@ -71,3 +84,20 @@ def test_the_price_is_the_clinics_and_stands_in_no_text(shipped: list[TopicEntry
     for item in shipped:
         for text in item.entry.version.texts.values():
             assert "RM 228" not in text.answer and "RM228" not in text.answer
+
+
+def test_each_urgent_card_has_a_safety_question_of_its_own_that_can_be_answered_with_yes(
+    shipped: list[TopicEntry],
+) -> None:
+    phrases = read_phrases(ROOT / "data" / "phrases", read_clinic(ROOT / "clinic.toml"))
+    cards = [item.entry.id for item in shipped if item.topic == "urgent"]
+    for language in phrases.languages:
+        asked = [safety_question(card, None, language, phrases, None, {}) for card in cards]
+        assert len({reply.text for reply in asked}) == len(cards)
+        assert all("?" in reply.text and "999" in reply.text and len(reply.text) < 480 for reply in asked)
+        assert [reply.choices[0].token for reply in asked] == cards
+
+
+def test_a_card_that_the_clinic_added_gets_the_general_safety_question() -> None:
+    phrases = read_phrases(ROOT / "data" / "phrases", read_clinic(ROOT / "clinic.toml"))
+    assert "trouble breathing" in safety_question("a-new-card", None, "en", phrases, None, {}).text

@@ -17,6 +17,7 @@ from needlepoint.db.connect import connect, connect_async
 from needlepoint.db.migrate import migrate
 
 ASSESSMENT = {"level": "emergency_now", "findings": [{"id": "airway", "rules": ["r"]}]}
+THREAD = {"level": "emergency_now", "cards": ["severe-allergic-reaction"], "findings": []}
 
 
 @pytest.fixture
@@ -115,13 +116,18 @@ def test_an_urgent_message_uses_no_turn_and_what_it_overtook_is_kept_but_not_sen
         conversation = await record.start(database, "web", "en", "1")
         taken = await accept(database, conversation, "m1")
         card = {"kind": "urgent", "topic": "urgent", "text": "call"}
-        urgent = await record.store_urgent(database, conversation, "m2", "help", None, [], ASSESSMENT, card, now())
+        urgent = await record.store_urgent(
+            database, conversation, "m2", "help", None, [], ASSESSMENT, card, THREAD, now()
+        )
         assert urgent.event == 1
-        again = await record.store_urgent(database, conversation, "m2", "help", None, [], ASSESSMENT, card, now())
+        again = await record.store_urgent(
+            database, conversation, "m2", "help", None, [], ASSESSMENT, card, THREAD, now()
+        )
         assert again.event == 1
         assert await record.commit(database, conversation, taken, 0, outcome()) is None
         state = await record.state_of(database, conversation)
         assert state.turn_number == 0 and state.turns == []
+        assert state.urgent_thread == THREAD
         sent = await record.events_after(database, conversation, 0)
         assert [one.reply["kind"] for one in sent if one.reply] == ["urgent"]
 

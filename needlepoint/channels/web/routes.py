@@ -121,11 +121,12 @@ class ChatController(Controller):
         """What a client shows before the first message."""
         clinic = phrases.clinic
         language = phrases.language(language)
+        values = clinic.values(language)
         return {
             "name": clinic.name,
             "phone": clinic.phone,
-            "hours": clinic.hours,
-            "out_of_hours": clinic.out_of_hours,
+            "hours": values["clinic_hours"],
+            "out_of_hours": values["out_of_hours"],
             "emergency_number": clinic.emergency_number,
             "emergency_line": phrases.say("emergency_line", language),
             "reads_live": phrases.say("reads_live_yes" if clinic.reads_live else "reads_live_no", language),

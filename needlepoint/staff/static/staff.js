@@ -19,3 +19,21 @@ for (const button of document.querySelectorAll("button[data-reveals]")) {
     button.setAttribute("aria-pressed", String(shown));
   });
 }
+
+// The notice about urgent messages is kept fresh while somebody looks at the page.
+const notice = document.getElementById("urgent-notice");
+setInterval(async () => {
+  if (notice === null || document.hidden) {
+    return;
+  }
+  try {
+    const response = await fetch("/staff/alerts/notice", { redirect: "error" });
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html").body;
+    // A live region is read out when it changes, so that it changes only when there is something new.
+    if (response.ok && fresh.textContent?.trim() !== notice.textContent?.trim()) {
+      notice.replaceChildren(...fresh.childNodes);
+    }
+  } catch {
+    // The app is away or the session is over: the next page says so.
+  }
+}, 30_000);

@@ -27,6 +27,7 @@ import { dialling, isSafeLink, link, rendered, withPhones } from "./markdown.js"
  * @property {string} language
  * @property {string} question
  * @property {string} text
+ * @property {string | null} [in_your_case] what the answer means for the day of treatment that the person told
  * @property {string | null} [when_to_contact]
  * @property {string | null} [reviewed_on]
  * @property {string | null} [starting_text_of]
@@ -36,6 +37,7 @@ import { dialling, isSafeLink, link, rendered, withPhones } from "./markdown.js"
  * @property {string} kind
  * @property {string} [text]
  * @property {Answer[]} [answers]
+ * @property {string} [then] what is said below the answers: the open question of a form
  * @property {Choice[]} [choices]
  * @property {string} [urgency]
  */
@@ -179,6 +181,7 @@ function answerBlock(answer, phones) {
     "section",
     { class: "answer", lang: answer.language || false },
     answer.question && element("h3", {}, answer.question),
+    answer.in_your_case ? element("div", { class: "in-your-case" }, rendered(answer.in_your_case, phones)) : null,
     rendered(answer.text, phones),
     answer.when_to_contact
       ? element(
@@ -284,6 +287,7 @@ export function replyCard(reply, clinic, { from = "assistant", at, onChoose }) {
     );
   }
   for (const answer of reply.answers ?? []) card.append(answerBlock(answer, phones));
+  if (reply.then) card.append(element("div", { class: "then" }, rendered(reply.then, phones)));
 
   const choices = reply.choices ?? [];
   const { group, mark } = choiceButtons(choices, (index) => onChoose(choices[index]), { once: true });
@@ -313,9 +317,10 @@ export function replyCard(reply, clinic, { from = "assistant", at, onChoose }) {
 export function spoken(reply, from) {
   const words = [isUrgent(reply) ? urgentHeading(reply) : SPEAKERS[from], reply.text ?? ""];
   for (const answer of reply.answers ?? []) {
-    words.push(answer.question, answer.text);
+    words.push(answer.question, answer.in_your_case ?? "", answer.text);
     if (answer.when_to_contact) words.push("When to contact the clinic", answer.when_to_contact);
   }
+  words.push(reply.then ?? "");
   const choices = (reply.choices ?? []).map((choice) => choice.title);
   if (choices.length) words.push(`Choices: ${choices.join("; ")}`);
   return words
@@ -361,7 +366,7 @@ export function greetingCard(clinic, onChoose) {
 
 /** @param {Clinic} clinic */
 function clinicContact(clinic) {
-  const line = ["Clinic: ", [clinic.phone, clinic.hours].filter(Boolean).join(", "), clinic.out_of_hours && `. ${clinic.out_of_hours}`];
+  const line = ["Clinic: ", [clinic.phone, clinic.hours].filter(Boolean).join(", "), clinic.out_of_hours && `. Closed? ${clinic.out_of_hours}`];
   return withPhones(line.filter(Boolean).join(""), knownPhones(clinic));
 }
 

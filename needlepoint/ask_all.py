@@ -1,0 +1,68 @@
+"""TEST ALL: every entry's question and every example wording asked through the live path must find its entry."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, get_args
+
+import msgspec
+
+from needlepoint.ask import Asked, Asker, Question
+from needlepoint.faq.files import TopicEntry
+
+#: What became of a wording: its entry was given, or the person was asked back, or told "I don't know", or got another.
+Outcome = Literal["right", "clarified", "declined", "wrong"]
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """A wording, the entry it belongs to, and what came."""
+
+    entry_id: str
+    text: str
+    outcome: Outcome
+    given: str
+
+
+def wordings(entries: Iterable[TopicEntry]) -> Iterator[tuple[TopicEntry, str]]:
+    """Each entry's question and wordings, every language, each once."""
+    for item in entries:
+        questions = [text.question for text in item.entry.version.texts.values()]
+        for text in dict.fromkeys([*questions, *(w for texts in item.entry.wordings.values() for w in texts)]):
+            yield item, text
+
+
+def ask_all(asker: Asker, entries: Iterable[TopicEntry], progress: Callable[[int], None] | None = None) -> list[Tried]:
+    """Ask every wording, each in a conversation of its own. Raises :class:`~needlepoint.ask.AskError`."""
+    tried = []
+    for number, (item, text) in enumerate(wordings(entries), start=1):
+        asked = asker.ask(Question(conversation=f"wording {number}", text=text))
+        tried.append(Tried(item.entry.id, text, outcome_of(item.entry.id, asked), _given(asked)))
+        if progress is not None:
+            progress(number)
+    return tried
+
+
+def outcome_of(entry_id: str, asked: Asked) -> Outcome:
+    """Whether the reply gave the entry; for an urgent one, its card."""
+    if entry_id in asked.faq_ids:
+        return "right"
+    if asked.faq_ids or asked.kind == "urgent":
+        return "wrong"
+    if asked.kind == "clarify":
+        return "clarified"
+    return "declined" if asked.kind in {"decline", "handover"} else "wrong"
+
+
+def _given(asked: Asked) -> str:
+    offered = ", ".join(choice["title"] for choice in asked.choices)
+    return f"{asked.kind} {', '.join(asked.faq_ids) or offered or asked.topic}"
+
+
+def report(tried: list[Tried]) -> str:
+    """Which wordings did not find their entry and what came instead, then the count of each outcome."""
+    lines = [f"{one.entry_id}: “{one.text}” gave {one.given}" for one in tried if one.outcome != "right"]
+    counts = Counter(one.outcome for one in tried)
+    total = max(len(tried), 1)
+    figures = (f"{name} {counts[name]} ({100 * counts[name] / total:.1f} %)" for name in get_args(Outcome))
+    return "\n".join([*lines, f"{len(tried)} wordings: {', '.join(figures)}."])

@@ -1,0 +1,229 @@
+"""How well the right answer is found: right, clarified, declined or wrong."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Literal, get_args
+
+import msgspec
+
+from needlepoint.ask import Asked, Asker, Question
+from needlepoint.evaluation.items import AnswerConversation, AnswerMessage, AnswerTurn, Paraphrase, Share
+
+Outcome = Literal["right", "clarified", "declined", "wrong"]
+
+#: Share of a question's wordings that must get its entry for the question to count as understood however it is put.
+STEADY = 0.95
+
+#: Bins of the reliability table.
+BINS = 10
+
+
+class Scored(msgspec.Struct, frozen=True):
+    """A message, what was acceptable, and what came."""
+
+    text: str
+    expect: list[str]
+    outcome: Outcome
+    given: str
+    confidence: float | None
+    kind: str
+    topic: str
+    given_topic: str
+    pattern: str
+    lang: str
+    latency_ms: float
+
+    @property
+    def in_scope(self) -> bool:
+        """Whether some entry answers it."""
+        return not self.expect[0].startswith("@")
+
+
+def outcome_of(expect: Sequence[str], asked: Asked, offered: Sequence[str]) -> Outcome:
+    """What a reply is worth. `offered` are the entries behind its choices."""
+    wanted = set(expect)
+    kinds = {
+        "@decline": asked.kind == "decline",
+        "@smalltalk": asked.kind == "smalltalk",
+        "@human": asked.kind == "handover",
+        "@clinic": asked.kind == "answer" and asked.topic == "cost_booking" and not asked.faq_ids,
+        "@today": asked.kind in {"answer", "form"} and not asked.faq_ids,
+        "@when": asked.kind in {"form", "answer"},
+        "@any": asked.kind != "urgent",
+    }
+    if wanted & set(asked.faq_ids) or any(kinds.get(token) for token in wanted):
+        return "right"
+    if asked.kind == "clarify" and wanted & set(offered):
+        return "clarified"
+    return "declined" if asked.kind in {"decline", "handover"} else "wrong"
+
+
+def score(item: AnswerMessage | AnswerTurn, asked: Asked, pattern: str, lang: str, titles: dict[str, str]) -> Scored:
+    """One message's outcome; `titles` are the entries by the question that a choice shows."""
+    offered = [titles[choice["title"]] for choice in asked.choices if choice["title"] in titles]
+    return Scored(
+        text=item.text,
+        expect=item.expect,
+        outcome=outcome_of(item.expect, asked, offered),
+        given=f"{asked.kind} {', '.join(asked.faq_ids) or ', '.join(offered) or asked.topic}",
+        confidence=asked.confidence,
+        kind=asked.kind,
+        topic=item.topic,
+        given_topic=asked.topic,
+        pattern=pattern,
+        lang=lang,
+        latency_ms=asked.latency_ms,
+    )
+
+
+def ask_messages(asker: Asker, messages: Iterable[AnswerMessage], titles: dict[str, str]) -> list[Scored]:
+    """Ask each message in a conversation of its own. Raises :class:`~needlepoint.ask.AskError`."""
+    return [
+        score(one, asker.ask(Question(f"message {number}", one.text)), one.pattern, one.lang, titles)
+        for number, one in enumerate(messages)
+    ]
+
+
+def ask_conversations(asker: Asker, talks: Iterable[AnswerConversation], titles: dict[str, str]) -> list[list[Scored]]:
+    """Ask each conversation's messages in order. Raises :class:`~needlepoint.ask.AskError`."""
+    return [
+        [
+            score(turn, asker.ask(Question(f"talk {number}", turn.text)), talk.pattern, talk.lang, titles)
+            for turn in talk.turns
+        ]
+        for number, talk in enumerate(talks)
+    ]
+
+
+def shares(scored: Sequence[Scored]) -> dict[Outcome, Share]:
+    """How often each outcome came."""
+    counts = Counter(one.outcome for one in scored)
+    return {name: Share.of(counts[name], len(scored)) for name in get_args(Outcome)}
+
+
+def as_markdown(scored: Sequence[Scored]) -> list[str]:
+    """All figures over messages as lines of Markdown."""
+    inside = [one for one in scored if one.in_scope]
+    outside = [one for one in scored if one.expect == ["@decline"]]
+    latencies = sorted(one.latency_ms for one in scored) or [0.0]
+    lines = ["| questions that have an answer | messages, share (95 % Wilson interval) |", "| --- | --- |"]
+    lines += [f"| {name} | {share} |" for name, share in shares(inside).items()]
+    declined = Share.of(sum(one.kind in {"decline", "handover"} for one in outside), len(outside))
+    lines += [f"| off-topic: declined | {declined} |"]
+    lines += [f"| all, also small talk and the like: right | {shares(scored)['right']} |"]
+    lines += [f"| median time of a reply | {latencies[len(latencies) // 2]:.0f} ms |", ""]
+    for name, by in (("topic", _topic), ("pattern", _pattern), ("language", _language)):
+        lines += [f"| {name} | right | clarified | declined | wrong |", "| --- | --- | --- | --- | --- |"]
+        groups: dict[str, list[Scored]] = defaultdict(list)
+        for one in scored:
+            groups[by(one)].append(one)
+        for group in sorted(groups):
+            counts = Counter(one.outcome for one in groups[group])
+            lines.append(f"| {group} | " + " | ".join(str(counts[outcome]) for outcome in get_args(Outcome)) + " |")
+        lines.append("")
+    return [*lines, *reliability(inside), *risk_coverage(inside), *confusion(inside)]
+
+
+def _topic(one: Scored) -> str:
+    return one.topic
+
+
+def _pattern(one: Scored) -> str:
+    return one.pattern
+
+
+def _language(one: Scored) -> str:
+    return one.lang
+
+
+def reliability(scored: Sequence[Scored]) -> list[str]:
+    """Stated confidence against how often the answers given were right, and the expected calibration error."""
+    answers = [one for one in scored if one.kind == "answer" and one.confidence is not None]
+    lines = ["| confidence of answers | how many | mean confidence | right |", "| --- | --- | --- | --- |"]
+    error = 0.0
+    for low in range(BINS):
+        inside = [one for one in answers if low / BINS <= (one.confidence or 0) < (low + 1) / BINS + (low == BINS - 1)]
+        if inside:
+            mean = sum(one.confidence or 0 for one in inside) / len(inside)
+            right = sum(one.outcome == "right" for one in inside) / len(inside)
+            error += abs(mean - right) * len(inside) / len(answers)
+            lines.append(f"| {low / BINS:.1f} to {(low + 1) / BINS:.1f} | {len(inside)} | {mean:.2f} | {right:.2f} |")
+    return [*lines, "", f"Expected calibration error of answers: {error:.3f}.", ""]
+
+
+def risk_coverage(scored: Sequence[Scored]) -> list[str]:
+    """If only the surest answers were given: what share would be answered, and how many of them wrongly."""
+    answers = sorted(
+        (one for one in scored if one.kind == "answer" and one.confidence is not None),
+        key=lambda one: -(one.confidence or 0),
+    )
+    lines = ["| answers with confidence from | share of all questions | of them wrong |", "| --- | --- | --- |"]
+    for tenth in range(1, 11):
+        kept = answers[: len(answers) * tenth // 10]
+        if kept:
+            wrong = sum(one.outcome == "wrong" for one in kept) / len(kept)
+            lines.append(f"| {kept[-1].confidence:.2f} | {len(kept) / len(scored):.0%} | {wrong:.1%} |")
+    return [*lines, ""]
+
+
+def confusion(scored: Sequence[Scored]) -> list[str]:
+    """Which topics were taken for which others, most frequent first."""
+    pairs = Counter((one.topic, one.given_topic) for one in scored if one.outcome == "wrong")
+    lines = ["| topic | taken for | how often |", "| --- | --- | --- |"]
+    return [*lines, *(f"| {due} | {given} | {count} |" for (due, given), count in pairs.most_common(12)), ""]
+
+
+def conversations_as_markdown(talks: Sequence[Sequence[Scored]]) -> list[str]:
+    """Figures over conversations: turns right, and conversations right in every turn (or asked back rightly)."""
+    turns = [turn for talk in talks for turn in talk]
+    good = {"right", "clarified"}
+    right = Share.of(sum(all(turn.outcome == "right" for turn in talk) for talk in talks), len(talks))
+    helped = Share.of(sum(all(turn.outcome in good for turn in talk) for talk in talks), len(talks))
+    return [
+        "| conversations | |",
+        "| --- | --- |",
+        f"| turns right | {shares(turns)['right']} |",
+        f"| wholly right | {right} |",
+        f"| wholly right or asked back | {helped} |",
+        "",
+    ]
+
+
+def ask_paraphrases(asker: Asker, paraphrases: Sequence[Paraphrase]) -> dict[str, list[str]]:
+    """By group, what each of its wordings was given: the first entry's id, or else the kind of the reply."""
+    given: dict[str, list[str]] = defaultdict(list)
+    for number, one in enumerate(paraphrases):
+        asked = asker.ask(Question(f"paraphrase {number}", one.text))
+        given[one.group].append(asked.faq_id or asked.kind)
+    return dict(given)
+
+
+def paraphrases_as_markdown(given: dict[str, list[str]]) -> list[str]:
+    """How often the wordings of one question are given one and the same entry."""
+    total = sum(map(len, given.values()))
+    same = sum(Counter(replies).most_common(1)[0][1] for replies in given.values())
+    due = sum(replies.count(group) for group, replies in given.items())
+    steady = sum(replies.count(group) >= STEADY * len(replies) for group, replies in given.items())
+    return [
+        f"| {len(given)} questions in {total} wordings | |",
+        "| --- | --- |",
+        f"| the reply that most wordings of the question got | {Share.of(same, total)} |",
+        f"| the entry that answers it best | {Share.of(due, total)} |",
+        f"| questions of which {STEADY:.0%} of the wordings got that one | {Share.of(steady, len(given))} |",
+        "",
+        "| question about | its wordings got |",
+        "| --- | --- |",
+        *(
+            f"| {group} | {', '.join(f'{name} {count}' for name, count in Counter(replies).most_common(4))} |"
+            for group, replies in sorted(given.items(), key=lambda one: one[1].count(one[0]))
+        ),
+        "",
+    ]
+
+
+def worst(scored: Iterable[Scored], most: int = 30) -> list[str]:
+    """The wrong ones, the surest first."""
+    wrong = sorted((one for one in scored if one.outcome == "wrong"), key=lambda one: -(one.confidence or 0))
+    return [f"- {one.given} for {', '.join(one.expect)}: {one.text}" for one in wrong[:most]]

@@ -1,0 +1,50 @@
+"""What the desk does to the answers, for tests."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from needlepoint.faq.models import Entry, Publication, Version, VersionSource, VersionText
+
+
+def edit(
+    engine: Engine, entry_id: str, answer: str, author: str = "Nurse Aida", on: date | None = None, state: str = "draft"
+) -> None:
+    """Write a new version of an entry whose English answer is `answer`; all else is as in the newest one."""
+    with Session(engine) as session, session.begin():
+        entry = session.get_one(Entry, entry_id)
+        newest = entry.versions[-1]
+        written = on or newest.written_on
+        version = Version(
+            number=newest.number + 1,
+            written_on=written,
+            starting_text=False,
+            timing=newest.timing,
+            conditions=newest.conditions,
+            notes=newest.notes,
+        )
+        version.sources = [
+            VersionSource(
+                position=one.position, name=one.name, url=one.url, grade=one.grade, read=one.read, read_at=one.read_at
+            )
+            for one in newest.sources
+        ]
+        version.texts = [
+            VersionText(
+                language=text.language,
+                author=author,
+                question=text.question,
+                answer=answer if text.language == "en" else text.answer,
+                when_to_contact=text.when_to_contact,
+                state=state,
+                recorded_on=written,
+            )
+            for text in newest.texts
+        ]
+        entry.versions.append(version)
+        publication = session.scalar(select(Publication))
+        assert publication is not None
+        publication.revision += 1
