@@ -145,7 +145,7 @@ class Reception:
             raise ConsentNeededError
         assessed = assessment_data(assessment)
         try:
-            chosen = await self._chosen(incoming) or await self._typed(incoming.conversation, text)
+            chosen = await self._chosen(incoming) or await self._typed(incoming.conversation, masked.text)
             said = chosen.title if chosen else masked.text
             confirmed = answered_yes(self._rules, chosen.entry if chosen else "")
             if confirmed.level in ENDS_THE_TURN:

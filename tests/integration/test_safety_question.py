@@ -40,6 +40,13 @@ def test_a_typed_yes_or_not_sure_is_the_card_too(
     assert conversation.say(said)["reply"]["kind"] == "urgent"
 
 
+def test_a_personal_number_in_a_typed_answer_is_masked_as_anywhere(
+    conversation: Conversation, question: dict[str, Any]
+) -> None:
+    assert conversation.say("yes, my number is 012-345 6789")["reply"]["kind"] == "urgent"
+    assert "345 6789" not in str(conversation.history())
+
+
 @pytest.mark.parametrize("said", ["no", "none of these", "tak ada"])
 def test_a_no_is_answered_and_alarms_nobody(conversation: Conversation, question: dict[str, Any], said: str) -> None:
     reply = conversation.say(said)["reply"]
