@@ -175,9 +175,7 @@ def train(
         ]
     )
     steps = EPOCHS * math.ceil(len(examples) / BATCH)
-    rates = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / (WARM_UP * steps)) * max(0.0, 1 - step / steps)
-    )
+    rates = rates_over(steps, optimizer)
     network.train()
     for epoch in range(EPOCHS):
         pieces = [tokenizer.encode(_somewhere(text, before)).ids for text, _ in examples]
@@ -186,11 +184,7 @@ def train(
             any_right = torch.logsumexp(logs.masked_fill(~allowed[rows], -1e9), -1)
             first_right = logs.gather(1, first[rows, None])[:, 0]
             loss = -(ANY * any_right + FIRST * first_right + SMOOTH * logs.mean(-1)).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            rates.step()
+            learn(loss, network, optimizer, rates)
             if number % 50 == 0:
                 print(f"epoch {epoch + 1}, batch {number}: loss {loss.item():.3f}", flush=True)
     return network, classifier
@@ -201,6 +195,24 @@ def _somewhere(text: str, before: Sequence[str]) -> str:
     if " [SEP] " in text or random.random() >= BEHIND_ANOTHER:  # noqa: S311 - no secret
         return text
     return continued(random.choice(before), text)  # noqa: S311
+
+
+def rates_over(steps: int, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LambdaLR:
+    """Rates that rise in the first share of the steps and fall to nothing in the rest."""
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (step + 1) / (WARM_UP * steps)) * max(0.0, 1 - step / steps)
+    )
+
+
+def learn(
+    loss: Tensor, network: Network, optimizer: torch.optim.Optimizer, rates: torch.optim.lr_scheduler.LambdaLR
+) -> None:
+    """One step down the slope of the loss."""
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+    rates.step()
 
 
 def batches(pieces: Sequence[list[int]], size: int) -> Iterator[list[int]]:

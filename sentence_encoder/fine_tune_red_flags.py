@@ -28,7 +28,18 @@ from torch import Tensor
 
 from .convert import Floats, read_safetensors, read_wheel, write
 from .encoder import DIMENSIONS, RED_FLAGS
-from .fine_tune import EXAMPLES, MESSAGES, WARM_UP, Network, batches, learnt_from, padded, read_tokenizer, told
+from .fine_tune import (
+    EXAMPLES,
+    MESSAGES,
+    Network,
+    batches,
+    learn,
+    learnt_from,
+    padded,
+    rates_over,
+    read_tokenizer,
+    told,
+)
 
 HEADS = EXAMPLES.with_name("second_reader.npz")
 LEVELS = ("none", "contact_clinic", "same_day", "emergency_now")
@@ -94,9 +105,7 @@ def train(
     )
     shown = len(examples) + min(ORDINARY, len(calm))
     steps = EPOCHS * math.ceil(shown / BATCH)
-    rates = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / (WARM_UP * steps)) * max(0.0, 1 - step / steps)
-    )
+    rates = rates_over(steps, optimizer)
     network.train()
     for epoch in range(EPOCHS):
         some = [*examples, *(calm[at] for at in chance.permutation(len(calm))[:ORDINARY])]
@@ -109,11 +118,7 @@ def train(
             loss = torch_functions.cross_entropy(level, levels[rows], label_smoothing=SMOOTHING)
             if (wanted[rows] >= 0).any():
                 loss = loss + CARD * torch_functions.cross_entropy(card, wanted[rows], ignore_index=-1)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            rates.step()
+            learn(loss, network, optimizer, rates)
             if number % 50 == 0:
                 print(f"epoch {epoch + 1}, batch {number}: loss {loss.item():.3f}", flush=True)
     return network, heads
