@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -15,6 +16,9 @@ from msgspec import Meta
 from needlepoint.channels.web.routes import PRIVACY_VERSION
 from needlepoint.conversations.reception import LONGEST_MESSAGE
 from needlepoint.reply import Reply, Urgency, plain_text
+
+#: How many conversations are asked side by side: app and engine work at the same time, and a third message waits.
+AT_ONCE = 3
 
 
 class AskError(ValueError):
@@ -99,6 +103,16 @@ class Asker:
             choices=[{"title": choice.title, "token": choice.token} for choice in reply.choices],
             latency_ms=latency,
         )
+
+    def ask_talks(self, talks: Iterable[Sequence[Question]]) -> Iterator[list[Asked]]:
+        """Ask several conversations side by side, the questions of each in order; raises as :meth:`ask` does."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            yield from pool.map(lambda talk: [self.ask(question) for question in talk], talks)
+
+    def ask_apart(self, questions: Iterable[Question]) -> Iterator[Asked]:
+        """Ask questions that each have a conversation of their own; raises as :meth:`ask` does."""
+        for (asked,) in self.ask_talks([question] for question in questions):
+            yield asked
 
     def judge_safety(self, texts: Sequence[str]) -> list[tuple[Urgency, str]]:
         """The urgency of the reply to each of one person's messages, in order, and the card it came with."""

@@ -35,8 +35,9 @@ def wordings(entries: Iterable[TopicEntry]) -> Iterator[tuple[TopicEntry, str]]:
 def ask_all(asker: Asker, entries: Iterable[TopicEntry], progress: Callable[[int], None] | None = None) -> list[Tried]:
     """Ask every wording, each in a conversation of its own. Raises :class:`~needlepoint.ask.AskError`."""
     tried = []
-    for number, (item, text) in enumerate(wordings(entries), start=1):
-        asked = asker.ask(Question(conversation=f"wording {number}", text=text))
+    due = list(wordings(entries))
+    questions = (Question(conversation=f"wording {number}", text=text) for number, (_, text) in enumerate(due))
+    for number, ((item, text), asked) in enumerate(zip(due, asker.ask_apart(questions), strict=True), start=1):
         tried.append(Tried(item.entry.id, text, outcome_of(item.entry.id, asked), _given(asked)))
         if progress is not None:
             progress(number)

@@ -80,20 +80,21 @@ def score(item: AnswerMessage | AnswerTurn, asked: Asked, pattern: str, lang: st
 
 def ask_messages(asker: Asker, messages: Iterable[AnswerMessage], titles: dict[str, str]) -> list[Scored]:
     """Ask each message in a conversation of its own. Raises :class:`~needlepoint.ask.AskError`."""
+    due = list(messages)
+    questions = (Question(f"message {number}", one.text) for number, one in enumerate(due))
     return [
-        score(one, asker.ask(Question(f"message {number}", one.text)), one.pattern, one.lang, titles)
-        for number, one in enumerate(messages)
+        score(one, asked, one.pattern, one.lang, titles)
+        for one, asked in zip(due, asker.ask_apart(questions), strict=True)
     ]
 
 
 def ask_conversations(asker: Asker, talks: Iterable[AnswerConversation], titles: dict[str, str]) -> list[list[Scored]]:
     """Ask each conversation's messages in order. Raises :class:`~needlepoint.ask.AskError`."""
+    due = list(talks)
+    questions = [[Question(f"talk {number}", turn.text) for turn in talk.turns] for number, talk in enumerate(due)]
     return [
-        [
-            score(turn, asker.ask(Question(f"talk {number}", turn.text)), talk.pattern, talk.lang, titles)
-            for turn in talk.turns
-        ]
-        for number, talk in enumerate(talks)
+        [score(turn, one, talk.pattern, talk.lang, titles) for turn, one in zip(talk.turns, asked, strict=True)]
+        for talk, asked in zip(due, asker.ask_talks(questions), strict=True)
     ]
 
 
@@ -194,8 +195,8 @@ def conversations_as_markdown(talks: Sequence[Sequence[Scored]]) -> list[str]:
 def ask_paraphrases(asker: Asker, paraphrases: Sequence[Paraphrase]) -> dict[str, list[str]]:
     """By group, what each of its wordings was given: the first entry's id, or else the kind of the reply."""
     given: dict[str, list[str]] = defaultdict(list)
-    for number, one in enumerate(paraphrases):
-        asked = asker.ask(Question(f"paraphrase {number}", one.text))
+    questions = (Question(f"paraphrase {number}", one.text) for number, one in enumerate(paraphrases))
+    for one, asked in zip(paraphrases, asker.ask_apart(questions), strict=True):
         given[one.group].append(asked.faq_id or asked.kind)
     return dict(given)
 

@@ -21,6 +21,7 @@ from scipy.stats import binomtest
 from needlepoint.ask import Asked
 from needlepoint.ask_all import outcome_of
 from needlepoint.faq.files import EntryInFile, dump_topic, read_folder
+from needlepoint.safety.second_reader import HARMLESS_FILE
 from needlepoint.settings import ROOT
 
 pytestmark = pytest.mark.long
@@ -40,6 +41,13 @@ def without(entry: EntryInFile, fold: int) -> EntryInFile:
         for language, texts in entry.wordings.items()
     }
     return msgspec.structs.replace(entry, wordings=kept)
+
+
+def hide_from_second_reader(copy: Path, hidden: set[str]) -> None:
+    """Take the hidden wordings from the list of those that must not alarm."""
+    lines = (ROOT / "data" / "safety" / HARMLESS_FILE).read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if line.lower() not in hidden]
+    (copy / "data" / "safety" / HARMLESS_FILE).write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +76,7 @@ def test_hidden_wordings_find_their_entry_as_often_as_the_report_says(copy: Path
             for text in texts
             if fold_of(item.entry.id, text) == fold
         ]
+        hide_from_second_reader(copy, {text.lower() for _, text in hidden})
         for (item, _), asked in zip(hidden, ask(copy, [text for _, text in hidden]), strict=True):
             outcome = outcome_of(item.entry.id, asked)
             outcomes[outcome] += 1
@@ -81,9 +90,9 @@ def test_hidden_wordings_find_their_entry_as_often_as_the_report_says(copy: Path
         print(f"{outcome:>10} {outcomes[outcome]:5} {share.statistic:6.1%} ({low:.1%} to {high:.1%})")
     for topic, counts in sorted(by_topic.items()):
         print(f"{topic:>14} " + "  ".join(f"{name} {counts[name] / counts.total():4.0%}" for name in OUTCOMES))
-    # Far below what was measured (docs/evaluation.md): this catches a broken path, the figures are the report.
-    assert outcomes["right"] / total >= 0.2
-    assert outcomes["wrong"] / total <= 0.4
+    # Somewhat below what was measured (docs/evaluation.md), which is the report.
+    assert outcomes["right"] / total >= 0.7
+    assert outcomes["wrong"] / total <= 0.15
 
 
 def ask(copy: Path, texts: list[str]) -> list[Asked]:
