@@ -15,7 +15,7 @@ help:  ## what one can do here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 run: install  ## install what is missing, train, migrate, start everything; Ctrl-C stops it
-	@$(PY) -m needlepoint up
+	@NEEDLEPOINT_DEMO_PAGE=$${NEEDLEPOINT_DEMO_PAGE:-true} $(PY) -m needlepoint up
 
 install: .venv/installed engine/.venv/installed  ## both environments, exactly as locked
 
