@@ -9,7 +9,7 @@ ENGINE_PY := engine/.venv/bin/python
 export UV_PYTHON_PREFERENCE ?= only-system
 export PYTHONPATH :=
 
-.PHONY: help install install-dev browser run train test lint unit test-long bench lock clean
+.PHONY: help install install-dev browser node widget run train test lint unit test-long bench lock clean
 
 help:  ## what one can do here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -56,12 +56,18 @@ install-dev: .venv/installed-dev  ## what tests and linters need as well
 browser: ## Chromium for the browser tests
 	@scripts/chromium
 
+node: ## Node for the widget's tests
+	@scripts/node
+
+widget: node  ## build the website widget from its sources; commit what changes in widget/dist
+	@cd widget && npm ci --no-fund --no-audit && npm run check && npm run build
+
 lock: $(UV)  ## resolve both projects again, to the newest releases their pyproject.toml admit
 	@scripts/lock $(UV)
 
 # -- tests ----------------------------------------------------------------------------------------------------------
 
-test: install-dev browser lint  ## everything that must pass
+test: install-dev browser node lint  ## everything that must pass
 	@$(PY) -m needlepoint train --if-due
 	@scripts/test
 

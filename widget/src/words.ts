@@ -9,8 +9,7 @@ const LANGUAGES: Record<string, Record<Key, string>> = { en, ms };
 const LOCALES: Record<string, string> = { en: "en-GB" };
 
 /** The language in its own words, "Bahasa Melayu". */
-export const nameOf = (language: string) =>
-  new Intl.DisplayNames([language], { type: "language" }).of(language) ?? language;
+export const nameOf = (language: string) => LANGUAGES[language]?.language_name ?? language.toUpperCase();
 
 export class Words {
   /** One that there is a file for, English otherwise. */

@@ -109,11 +109,9 @@ def newest_widget(request: Request[Any, Any, Any]) -> Response[bytes]:
     return _served(request, WIDGET, f"public, max-age={FRESH_FOR}")
 
 
-@get("/widget.{digest:str}.js", include_in_schema=False, sync_to_thread=False)
-def pinned_widget(request: Request[Any, Any, Any], digest: str) -> Response[bytes]:
-    """The widget under an address that names its content."""
-    if digest != WIDGET.digest:
-        raise NotFoundException("there is no such widget any more; `needlepoint widget` prints the tag of this one")
+@get(f"/widget.{WIDGET.digest}.js", include_in_schema=False, sync_to_thread=False)
+def pinned_widget(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """The widget under an address that names its content; that of another build is not there."""
     return _served(request, WIDGET, f"public, max-age={ONE_YEAR}, immutable")
 
 
