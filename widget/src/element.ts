@@ -282,7 +282,7 @@ export class NeedlepointChat extends HTMLElement implements View {
     const frame = element("div", { class: floats ? "frame floating" : "frame" }, panel);
     // Inline the panel itself is the landmark.
     const outer = floats ? element("aside", { "aria-label": say("title_unknown") }, launcher, frame) : frame;
-    this.#root.replaceChildren(outer, polite, assertive);
+    this.#root.replaceChildren(element("div", { class: "home" }, outer, polite, assertive));
 
     box.addEventListener("input", () => this.#measure());
     log.addEventListener("focusin", (event) => this.#visit(event.target as Element));
