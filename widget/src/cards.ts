@@ -219,6 +219,7 @@ export class Cards {
       "thumb",
       () => {
         form.hidden = true;
+        no.setAttribute("aria-expanded", "false");
         void send({ helpful: true, reason: null, comment: null }, true);
       },
       thumb(),
@@ -229,7 +230,10 @@ export class Cards {
       () => {
         const open = form.hidden;
         form.hidden = !open;
-        if (open) void send({ helpful: false, reason: reason(), comment: comment() }, false);
+        if (open) {
+          form.scrollIntoView({ block: "nearest" });
+          void send({ helpful: false, reason: reason(), comment: comment() }, false);
+        }
         no.setAttribute("aria-expanded", String(open));
       },
       thumb(),
