@@ -84,9 +84,10 @@ test-long: install-dev  ## what takes minutes: a long talk; each stored wording 
 	@$(PY) -m needlepoint train --if-due
 	@$(PY) -m pytest -q -s -m long tests
 
-bench: install-dev  ## time a message takes through the whole product, and at the 5th, 50th and 500th turn
+bench: install-dev browser node  ## time a message takes through the whole product; size and speed of the widget beside deep-chat
 	@$(PY) -m needlepoint train --if-due
 	@$(PY) -m benchmarks.turns
+	@$(PY) -m benchmarks.widget
 
 clean:  ## remove environments and everything made at run time, the database too
 	rm -rf .venv engine/.venv .tools var
