@@ -9,13 +9,13 @@ ENGINE_PY := engine/.venv/bin/python
 export UV_PYTHON_PREFERENCE ?= only-system
 export PYTHONPATH :=
 
-.PHONY: help install install-dev browser run train test lint unit test-long bench lock clean
+.PHONY: help install install-dev browser node widget run train test lint unit test-long bench lock clean
 
 help:  ## what one can do here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 run: install  ## install what is missing, train, migrate, start everything; Ctrl-C stops it
-	@$(PY) -m needlepoint up
+	@NEEDLEPOINT_DEMO_PAGE=$${NEEDLEPOINT_DEMO_PAGE:-true} $(PY) -m needlepoint up
 
 install: .venv/installed engine/.venv/installed  ## both environments, exactly as locked
 
@@ -56,12 +56,18 @@ install-dev: .venv/installed-dev  ## what tests and linters need as well
 browser: ## Chromium for the browser tests
 	@scripts/chromium
 
+node: ## Node for the widget's tests
+	@scripts/node
+
+widget: node  ## build the website widget from its sources; commit what changes in widget/dist
+	@cd widget && npm ci --no-fund --no-audit && npm run check && npm run build
+
 lock: $(UV)  ## resolve both projects again, to the newest releases their pyproject.toml admit
 	@scripts/lock $(UV)
 
 # -- tests ----------------------------------------------------------------------------------------------------------
 
-test: install-dev browser lint  ## everything that must pass
+test: install-dev browser node lint  ## everything that must pass
 	@$(PY) -m needlepoint train --if-due
 	@scripts/test
 
@@ -78,9 +84,10 @@ test-long: install-dev  ## what takes minutes: a long talk; each stored wording 
 	@$(PY) -m needlepoint train --if-due
 	@$(PY) -m pytest -q -s -m long tests
 
-bench: install-dev  ## time a message takes through the whole product, and at the 5th, 50th and 500th turn
+bench: install-dev browser node  ## time a message takes through the whole product; size and speed of the widget beside deep-chat
 	@$(PY) -m needlepoint train --if-due
 	@$(PY) -m benchmarks.turns
+	@$(PY) -m benchmarks.widget
 
 clean:  ## remove environments and everything made at run time, the database too
 	rm -rf .venv engine/.venv .tools var

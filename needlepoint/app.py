@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 from litestar import Litestar, Response, Router, get
 from litestar.config.csrf import CSRFConfig
-from litestar.datastructures import MutableScopeHeaders, State
+from litestar.datastructures import Headers, MutableScopeHeaders, State
 from litestar.di import Provide
+from litestar.enums import ScopeType
 from litestar.middleware.rate_limit import RateLimitConfig
 from litestar.middleware.session.client_side import CookieBackendConfig
 from litestar.openapi import OpenAPIConfig
@@ -36,6 +37,7 @@ from needlepoint.alerts.sending import StaffAlerts, open_senders
 from needlepoint.answering import prepared
 from needlepoint.answering.prepared import LOOK_EVERY, PreparedAnswers
 from needlepoint.channels.web import routes as web
+from needlepoint.channels.web import widget
 from needlepoint.channels.web.streams import Streams
 from needlepoint.clinic import read_clinic
 from needlepoint.conversations.engine_client import EngineClient
@@ -80,6 +82,7 @@ class Built(msgspec.Struct, frozen=True):
 def create_app(settings: Settings) -> Built:
     """Build the public app. Reads settings, phrases, safety rules and the sentence model; raises on a wrong one."""
     channels = read_channels(settings)
+    embed_origins = widget.embed_origins(settings)
     clinic = read_clinic(Path(settings.clinic_file))
     phrases = read_phrases(settings.data / "phrases", clinic)
     rules = SafetyRules.load(settings.data / "safety")
@@ -194,6 +197,14 @@ def create_app(settings: Settings) -> Built:
         state = seen[1]
         return Response(state, status_code=200 if all(state.values()) else 503)
 
+    async def let_embed(message: Message, scope: Scope) -> None:
+        """Let pages of the allowed origins read what the API answers, errors and preflights included."""
+        if message["type"] == "http.response.start" and scope["type"] == ScopeType.HTTP:
+            origin = Headers.from_scope(scope).get("origin")
+            headers = MutableScopeHeaders.from_message(message)
+            for name, value in widget.cross_origin_headers(embed_origins, scope["path"], origin).items():
+                headers[name] = value
+
     session = CookieBackendConfig(
         secret=_cookie_key(settings.secret_key),
         key="needlepoint_staff",
@@ -219,9 +230,13 @@ def create_app(settings: Settings) -> Built:
     warnings.filterwarnings("ignore", message=".*effectively disabling this middleware.*")
     app = Litestar(
         [
-            web.chat_page,
+            widget.chat_page,
+            widget.demo_page,
+            widget.newest_widget,
+            widget.pinned_widget,
+            widget.markdown_module,
             Router("/", route_handlers=[web.ChatController], middleware=[chat_limit.middleware]),
-            create_static_files_router("/page", [web.PAGE]),
+            create_static_files_router("/pages", [widget.PAGES]),
             staff_pages,
             staff.ask,
             create_static_files_router("/staff/static", [staff.STATIC]),
@@ -251,7 +266,7 @@ def create_app(settings: Settings) -> Built:
             exclude=r"^/(?!staff)",
         ),
         request_max_body_size=web.LARGEST_BODY,
-        before_send=[_secure],
+        before_send=[_secure, let_embed],
         openapi_config=OpenAPIConfig(
             title="Needlepoint chat API",
             version=__version__,

@@ -156,6 +156,8 @@ def up(
         _say("")
         _say(f"  Needlepoint is running.  Chat:   {url}/")
         _say(f"                           Staff:  {url}/staff")
+        if settings.demo_page:
+            _say(f"                           Demo of the widget on a clinic's page:  {url}/demo")
         _say(f"  One-time staff login (makes the administrator, good for a day):\n    {link}")
         _say(f"  Logs: {settings.var / 'log'}    Stop: Ctrl-C")
         _say("")
@@ -636,6 +638,20 @@ def privacy_erase(conversation: str) -> None:
         _say("there is no such conversation")
         raise typer.Exit(1)
     _say("erased")
+
+
+@app.command("widget")
+def widget_command() -> None:
+    """Print the script tags for the clinic's website: the plain one, and the one pinned by its integrity hash."""
+    # Here, because it brings the web server along, which other commands need not wait for.
+    from needlepoint.channels.web import widget  # noqa: PLC0415
+
+    settings = read_settings()
+    base = settings.public_url or public_url(settings)
+    typer.echo(f'<script src="{base.rstrip("/")}/widget.js" async></script>')
+    typer.echo(widget.script_tag(base))
+    allowed = ", ".join(sorted(widget.embed_origins(settings))) or "none but the app itself"
+    _say(f"{len(widget.WIDGET.gzipped) / 1000:.1f} kB gzipped. Origins that may embed it: {allowed}.")
 
 
 @app.command()

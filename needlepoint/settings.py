@@ -53,6 +53,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     trusted_proxies: str = ""
     #: True behind https: cookies are then only sent over it.
     secure_cookies: bool = False
+    #: Origins of the sites that may carry the widget, separated by commas; the app's own always may.
+    embed_origins: str = ""
+    #: Is there a demo page of a clinic at /demo?
+    demo_page: bool = False
     data_dir: str = str(ROOT / "data")
     clinic_file: str = str(ROOT / "clinic.toml")
     var_dir: str = str(ROOT / "var")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,6 +89,18 @@ def chromium() -> str:
         if found := shutil.which(name):
             return found
     pytest.skip("no Chromium: install it (Debian: apt-get install chromium)")
+
+
+@pytest.fixture(scope="session")
+def widget_sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the widget's sources with the packages that build and test it, exactly as locked."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("no Node: install it (Debian: apt-get install nodejs npm)")
+    copy = tmp_path_factory.mktemp("widget") / "widget"
+    shutil.copytree(ROOT / "widget", copy, ignore=shutil.ignore_patterns("node_modules"))
+    subprocess.run([npm, "ci", "--no-fund", "--no-audit"], cwd=copy, check=True, capture_output=True, timeout=180)
+    return copy
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -109,6 +109,24 @@ class Outgoing(Base):
     delivered_at: Mapped[datetime | None]
 
 
+class Feedback(Base):
+    """What the person said about one reply; the last word counts."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (
+        CheckConstraint(
+            "reason IN ('not_my_question', 'hard_to_understand', 'not_enough', 'seems_wrong')", name="reason"
+        ),
+    )
+
+    outbox_id: Mapped[int] = mapped_column(ForeignKey("outbox.id", ondelete="CASCADE"), primary_key=True)
+    helpful: Mapped[bool]
+    reason: Mapped[str | None]
+    #: Masked.
+    comment: Mapped[str | None] = mapped_column(Text)
+    given_at: Mapped[datetime]
+
+
 class ErasedConversation(Base):
     """Remembers, by hash, that a conversation was erased: a token that is still good must not bring it back."""
 

@@ -170,6 +170,10 @@ class Reception:
             self._keep(self._entry(incoming, masked.text, list(masked.kinds), assessed, "apologised", reply))
             return Received(incoming.client_id, "apologised", None, now(), reply)
 
+    def is_urgent(self, text: str) -> bool:
+        """Would this text by itself get the urgent card?"""
+        return assess(self._rules, text, []).level in ENDS_THE_TURN
+
     async def erase(self, conversation: str) -> None:
         """Delete a conversation and everything it holds. Raises UnknownConversationError when there is none."""
         self._recent.forget(conversation)

@@ -16,7 +16,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from needlepoint.conversations import staff_alerts
 from needlepoint.conversations.carried import CARRIED_TURNS
-from needlepoint.conversations.models import Attention, Conversation, ErasedConversation, Message, Outgoing, Turn
+from needlepoint.conversations.models import (
+    Attention,
+    Conversation,
+    ErasedConversation,
+    Feedback,
+    Message,
+    Outgoing,
+    Turn,
+)
 from needlepoint.conversations.staff_alerts import AlertTo
 from needlepoint.db.base import now
 from needlepoint.db.connect import READS_ONLY, forget_deleted
@@ -483,6 +491,8 @@ class Said(msgspec.Struct, frozen=True):
     client_id: str | None = None
     event: int | None = None
     reply: dict[str, Any] | None = None
+    #: What the person said about this reply.
+    feedback: dict[str, Any] | None = None
 
 
 async def history(engine: AsyncEngine, conversation: str) -> list[Said]:
@@ -514,12 +524,34 @@ async def events_after(engine: AsyncEngine, conversation: str, event: int) -> li
 
 async def _events(connection: AsyncConnection, conversation: str, event: int) -> list[Said]:
     rows = await connection.execute(
-        select(Outgoing.event, Outgoing.sender, Outgoing.reply, Outgoing.created_at, Message.client_id)
+        select(
+            Outgoing.event,
+            Outgoing.sender,
+            Outgoing.reply,
+            Outgoing.created_at,
+            Message.client_id,
+            Feedback.helpful,
+            Feedback.reason,
+            Feedback.comment,
+        )
         .outerjoin(Message, Message.id == Outgoing.message_id)
+        .outerjoin(Feedback, Feedback.outbox_id == Outgoing.id)
         .where(Outgoing.conversation_id == conversation, Outgoing.event > event)
         .order_by(Outgoing.event)
     )
-    return [Said(row.sender, row.created_at, client_id=row.client_id, event=row.event, reply=row.reply) for row in rows]
+    return [
+        Said(
+            row.sender,
+            row.created_at,
+            client_id=row.client_id,
+            event=row.event,
+            reply=row.reply,
+            feedback=None
+            if row.helpful is None
+            else {"helpful": row.helpful, "reason": row.reason, "comment": row.comment},
+        )
+        for row in rows
+    ]
 
 
 async def delivered(engine: AsyncEngine, conversation: str, up_to: int) -> None:

@@ -1,4 +1,4 @@
-"""The markdown subset of an answer as HTML, made as `channels/web/page/markdown.js` makes it for patients."""
+"""The markdown subset of an answer as HTML, made as `widget/src/markdown.ts` makes it for patients."""
 
 from __future__ import annotations
 

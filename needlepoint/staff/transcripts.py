@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from needlepoint.conversations.models import Attention, Conversation, Message, Outgoing, Turn
+from needlepoint.conversations.models import Attention, Conversation, Feedback, Message, Outgoing, Turn
 from needlepoint.db.connect import READS_ONLY
 from needlepoint.reply import Reply, most_urgent
 
@@ -48,6 +48,8 @@ class TurnView(msgspec.Struct, frozen=True, kw_only=True):
     person: Said
     reply: Reply | None
     replied_at: datetime | None
+    #: What the person said about the reply.
+    feedback: Feedback | None
     intent: dict[str, Any] | None
     ranking: list[dict[str, Any]]
     entities: list[dict[str, Any]]
@@ -125,9 +127,10 @@ async def conversation(
 ) -> tuple[ConversationView, list[TurnView]] | None:
     """One conversation and its turns in the order of receipt, times in the clinic's zone; None if there is none."""
     query = (
-        select(Message, Turn, Outgoing)
+        select(Message, Turn, Outgoing, Feedback)
         .outerjoin(Turn, Turn.message_id == Message.id)
         .outerjoin(Outgoing, Outgoing.message_id == Message.id)
+        .outerjoin(Feedback, Feedback.outbox_id == Outgoing.id)
         .where(Message.conversation_id == conversation_id)
         .order_by(Message.seq)
     )
@@ -153,14 +156,21 @@ async def conversation(
         booked=_span(found.booked_from, found.booked_until, zone),
         slots=found.slots,
     )
-    return view, [_turn(message, turn, sent, zone, reasons.get(message.id, [])) for message, turn, sent in rows]
+    return view, [_turn(*row, zone, reasons.get(row.Message.id, [])) for row in rows]
 
 
 def _span(start: datetime | None, end: datetime | None, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
     return (start.astimezone(zone), end.astimezone(zone)) if start is not None and end is not None else None
 
 
-def _turn(message: Message, turn: Turn | None, sent: Outgoing | None, zone: ZoneInfo, flags: list[str]) -> TurnView:
+def _turn(
+    message: Message,
+    turn: Turn | None,
+    sent: Outgoing | None,
+    feedback: Feedback | None,
+    zone: ZoneInfo,
+    flags: list[str],
+) -> TurnView:
     provenance = turn.provenance if turn else {}
     stored = sent.reply if sent else (turn.undelivered if turn else None)
     reply = msgspec.convert(stored, Reply) if stored else None
@@ -171,6 +181,7 @@ def _turn(message: Message, turn: Turn | None, sent: Outgoing | None, zone: Zone
         person=Said(message.text, message.accepted_at.astimezone(zone), message.redacted),
         reply=reply,
         replied_at=sent.created_at.astimezone(zone) if sent else None,
+        feedback=feedback,
         intent=provenance.get("intent"),
         ranking=ranking[1:3],
         entities=[

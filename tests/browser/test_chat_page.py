@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from tests.browser.patient import agree, send
 from tests.running import Instance, Laboratory
 
 pytestmark = pytest.mark.browser
@@ -16,17 +17,6 @@ pytestmark = pytest.mark.browser
 expect.set_options(timeout=15_000)
 
 OpenPage = Callable[..., Page]
-
-
-def agree(page: Page) -> None:
-    """Read the greeting and agree."""
-    page.get_by_role("button", name="I agree, start").first.click()
-
-
-def send(page: Page, text: str) -> None:
-    """Type and press Enter."""
-    page.get_by_role("textbox").fill(text)
-    page.keyboard.press("Enter")
 
 
 @pytest.mark.parametrize("width", [360, 1366])
@@ -60,7 +50,7 @@ def test_who_types_while_the_agreement_is_on_its_way_is_not_asked_again(
         route.continue_()
 
     page.route("**/api/conversations", slowly)
-    agree(page)
+    page.get_by_role("button", name="I agree, start").click()
     send(page, "does it hurt?")
     conversation = page.get_by_role("list", name="Conversation")
     expect(conversation.get_by_text("Does microneedling hurt?")).to_be_visible()

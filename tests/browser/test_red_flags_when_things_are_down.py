@@ -30,8 +30,9 @@ RED_FLAGS = [
 
 #: Presses Enter in the page itself, so that the browser's remote control does not count, and waits for one card more.
 SEND = """text => new Promise((resolve) => {
-  const box = document.querySelector("textarea");
-  const cards = () => document.querySelectorAll(".card.urgent").length;
+  const chat = document.querySelector("needlepoint-chat").shadowRoot;
+  const box = chat.querySelector("#message");
+  const cards = () => chat.querySelectorAll(".card.urgent").length;
   const before = cards();
   box.value = text;
   box.dispatchEvent(new Event("input", { bubbles: true }));
@@ -41,7 +42,7 @@ SEND = """text => new Promise((resolve) => {
       observer.disconnect();
       requestAnimationFrame(() => resolve(performance.now() - began));
     }
-  }).observe(document.body, { childList: true, subtree: true });
+  }).observe(chat, { childList: true, subtree: true });
   box.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true }));
 })"""
 
@@ -89,7 +90,6 @@ def test_the_card_stands_in_the_browser_within_100_ms_of_sending(
     with down(laboratory, engine, request) as instance:
         page = open_page(instance.url, width=390, height=844)
         page.get_by_role("button", name="I agree, start").first.click()
-        page.wait_for_selector("textarea:not([disabled])")
         took = sorted(page.evaluate(SEND, text) for text in RED_FLAGS)
         print(f"{down.__name__}: {', '.join(f'{each:.0f}' for each in took)} ms")
         # Another process can take the processor meanwhile; what the product needs by itself is the least.

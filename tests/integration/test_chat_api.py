@@ -314,7 +314,7 @@ def test_the_schema_describes_the_api_and_names_no_other_host(instance: Instance
 
 def test_every_response_carries_the_security_headers(instance: Instance) -> None:
     with instance.http() as http:
-        for path in ("/", "/api/clinic", "/staff/login", "/page/chat.js"):
+        for path in ("/", "/api/clinic", "/staff/login", "/widget.js", "/pages/chat.css"):
             headers = http.get(path).headers
             assert "default-src 'self'" in headers["content-security-policy"], path
             assert "unsafe" not in headers["content-security-policy"]

@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Controller, Request, delete, get, post
+from litestar import Controller, Request, delete, get, post, put
 from litestar.exceptions import HTTPException
-from litestar.response import File, ServerSentEvent, ServerSentEventMessage
+from litestar.response import ServerSentEvent, ServerSentEventMessage
 from msgspec import Meta
 from sqlalchemy.exc import SQLAlchemyError
 
 from needlepoint.channels.web.streams import Streams
-from needlepoint.conversations import record, tokens
+from needlepoint.conversations import feedback, record, tokens
 from needlepoint.conversations.reception import LONGEST_MESSAGE, Incoming, Received, Reception
 from needlepoint.conversations.record import UnknownConversationError
 from needlepoint.conversations.tokens import Token, TokenError
@@ -32,9 +31,6 @@ LARGEST_BODY = 64 * 1024
 
 #: The version of the privacy notice in data/phrases; raise it when the notice changes.
 PRIVACY_VERSION = "2026-11"
-
-PAGE = Path(__file__).parent / "page"
-
 
 #: What a pressed button sends back: visible ASCII, as every channel can carry it.
 ChoiceToken = Annotated[str, Meta(pattern=r"^[\x20-\x7e]{1,64}$")]
@@ -61,6 +57,14 @@ class PostMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     choice: ChoiceToken | None = None
 
 
+class GiveFeedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person thinks of a reply; giving it again replaces it. A reason and a comment go with a "no"."""
+
+    helpful: bool
+    reason: feedback.Reason | None = None
+    comment: Annotated[str, Meta(max_length=1000)] | None = None
+
+
 class Opened(msgspec.Struct, frozen=True):
     """A conversation and the token that speaks for it."""
 
@@ -78,6 +82,12 @@ class Outcome(msgspec.Struct, frozen=True):
     event_id: int | None
     at: datetime
     reply: Reply | None
+
+
+class FeedbackTaken(msgspec.Struct, frozen=True):
+    """`urgent` is the card where the comment told of something urgent: it is then a message as well."""
+
+    urgent: Outcome | None
 
 
 class Refusal(HTTPException):
@@ -144,6 +154,7 @@ class ChatController(Controller):
                 }
                 for topic in ("preparation", "pain", "side_effects", "aftercare")
             ],
+            "branches": clinic.branches,
             "language": language,
             "languages": clinic.languages,
         }
@@ -226,6 +237,7 @@ class ChatController(Controller):
                     "reply": for_patient(msgspec.convert(one.reply, Reply)) if one.reply else None,
                     "at": one.at,
                     "event_id": one.event,
+                    "feedback": one.feedback,
                 }
                 for one in said
             ]
@@ -252,6 +264,40 @@ class ChatController(Controller):
         )
         return ServerSentEvent(stream, headers={"cache-control": "no-store", "x-accel-buffering": "no"})
 
+    @put("/conversations/{conversation:str}/events/{event:int}/feedback")
+    async def rate(
+        self,
+        conversation: str,
+        event: int,
+        data: GiveFeedback,
+        request: Request[Any, Any, Any],
+        settings: Settings,
+        reception: Reception,
+        database: Any,
+        phrases: Phrases,
+    ) -> FeedbackTaken:
+        """Say whether a reply helped. The comment is masked like any message."""
+        token = _authorised(request, conversation, settings)
+        comment = clean_text(data.comment or "").strip()
+        if data.helpful and (data.reason or comment):
+            raise Refusal(400, "bad_request", "`reason` and `comment` go with `helpful: false`")
+        # Safety first here too: nobody may describe an emergency in a box that is read tomorrow.
+        urgent = None
+        if comment and reception.is_urgent(comment):
+            said = Incoming(
+                conversation=conversation,
+                client_id=f"feedback-{event}-{record.new_id()}",
+                consent=token.consent,
+                language=token.language,
+                channel="web",
+                unrecorded=token.unrecorded,
+                text=comment,
+            )
+            urgent = outcome_of(await reception.receive(said))
+        given = feedback.Feedback(data.helpful, data.reason, comment or None)
+        await feedback.give(database, conversation, event, given, phrases.clinic.country)
+        return FeedbackTaken(urgent)
+
     @delete("/conversations/{conversation:str}")
     async def erase(
         self, conversation: str, request: Request[Any, Any, Any], settings: Settings, reception: Reception
@@ -259,12 +305,6 @@ class ChatController(Controller):
         """Delete the conversation and all it holds."""
         _authorised(request, conversation, settings)
         await reception.erase(conversation)
-
-
-@get("/", include_in_schema=False, sync_to_thread=False)
-def chat_page() -> File:
-    """The chat page."""
-    return File(PAGE / "index.html", media_type="text/html; charset=utf-8", content_disposition_type="inline")
 
 
 def _authorised(request: Request[Any, Any, Any], conversation: str, settings: Settings) -> Token:

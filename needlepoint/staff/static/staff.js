@@ -2,7 +2,7 @@
  * Small things the desk's pages do without: they work without this file too.
  */
 
-import { rendered } from "/page/markdown.js";
+import { rendered } from "/markdown.js";
 
 // Answers are shown by the very code that shows them to patients; without it they stay as they were written.
 for (const block of document.querySelectorAll("[data-markdown]")) {

@@ -10,12 +10,8 @@ const LINK_SCHEMES = /^(https?:\/\/[^/]|tel:|mailto:)/i;
 const PHONE_NUMBER = /\+?\d[\d ()-]{3,}\d/g;
 const DATE = /^\d{4}-\d{2}-\d{2}/;
 
-/**
- * Whether an address may become a link. Only whole addresses do, with a scheme that cannot run anything.
- * @param {string} url
- * @returns {boolean}
- */
-export function isSafeLink(url) {
+/** Whether an address may become a link. Only whole addresses do, with a scheme that cannot run anything. */
+export function isSafeLink(url: string): boolean {
   if (!LINK_SCHEMES.test(url)) return false;
   try {
     new URL(url);
@@ -25,13 +21,8 @@ export function isSafeLink(url) {
   }
 }
 
-/**
- * A link that tells the other site nothing about this page.
- * @param {string} url one that `isSafeLink` accepts
- * @param {(Node | string)[]} content
- * @returns {HTMLAnchorElement}
- */
-export function link(url, ...content) {
+/** A link that tells the other site nothing about this page, to a `url` that `isSafeLink` accepts. */
+export function link(url: string, ...content: (Node | string)[]): HTMLAnchorElement {
   const anchor = document.createElement("a");
   anchor.href = url;
   anchor.rel = "noopener noreferrer nofollow";
@@ -40,29 +31,22 @@ export function link(url, ...content) {
   return anchor;
 }
 
-/**
- * The address that dials a number as people write it, for example "+60 3-1234 5678".
- * @param {string} number
- * @returns {string}
- */
-export function dialling(number) {
+/** The address that dials a number as people write it, for example "+60 3-1234 5678". */
+export function dialling(number: string): string {
   return `tel:${number.replace(/[^\d+]/g, "")}`;
 }
 
-/**
- * Text with the given phone numbers as links; everything else stays as it is.
- * @param {string} text
- * @param {Phones} phones
- * @returns {(Node | string)[]}
- *
- * @typedef {object} Phones
- * @property {string[]} known numbers to link wherever they stand alone, as they are written
- * @property {boolean} any whether whatever looks like a phone number is linked too (for urgent cards)
- */
-export function withPhones(text, { known, any }) {
-  /** @type {{start: number, end: number}[]} */
-  const found = [];
-  const add = (/** @type {number} */ start, /** @type {number} */ end) => {
+export interface Phones {
+  /** Numbers to link wherever they stand alone, as they are written. */
+  known: string[];
+  /** Whether whatever looks like a phone number is linked too (for urgent cards). */
+  any: boolean;
+}
+
+/** Text with the given phone numbers as links; everything else stays as it is. */
+export function withPhones(text: string, { known, any }: Phones): (Node | string)[] {
+  const found: { start: number; end: number }[] = [];
+  const add = (start: number, end: number) => {
     if (!found.some((other) => start < other.end && other.start < end)) found.push({ start, end });
   };
   for (const number of known) {
@@ -79,7 +63,7 @@ export function withPhones(text, { known, any }) {
   }
   found.sort((one, other) => one.start - other.start);
 
-  const parts = [];
+  const parts: (Node | string)[] = [];
   let at = 0;
   for (const { start, end } of found) {
     const number = text.slice(start, end);
@@ -90,17 +74,12 @@ export function withPhones(text, { known, any }) {
   return parts.filter((part) => part !== "");
 }
 
-/**
- * One line or paragraph: bold, links and plain words.
- * @param {string} text
- * @param {Phones} phones
- * @returns {(Node | string)[]}
- */
-function inline(text, phones) {
-  const parts = [];
+/** One line or paragraph: bold, links and plain words. */
+function inline(text: string, phones: Phones): (Node | string)[] {
+  const parts: (Node | string)[] = [];
   let at = 0;
   for (const match of text.matchAll(BOLD_OR_LINK)) {
-    const [whole, bold, label, url] = match;
+    const [whole, bold, label = "", url = ""] = match;
     if (bold === undefined && !isSafeLink(url)) continue;
     parts.push(...withPhones(text.slice(at, match.index), phones));
     if (bold !== undefined) {
@@ -116,19 +95,12 @@ function inline(text, phones) {
   return parts;
 }
 
-/**
- * A text of the markdown subset as elements.
- * @param {string} text
- * @param {Phones} [phones]
- * @returns {DocumentFragment}
- */
-export function rendered(text, phones = { known: [], any: false }) {
+/** A text of the markdown subset as elements. */
+export function rendered(text: string, phones: Phones = { known: [], any: false }): DocumentFragment {
   const fragment = document.createDocumentFragment();
   for (const block of text.replace(/\r\n?/g, "\n").split(/\n[ \t]*\n/)) {
-    /** @type {HTMLElement | null} */
-    let list = null;
-    /** @type {string[]} */
-    let lines = [];
+    let list: HTMLElement | null = null;
+    let lines: string[] = [];
     const flush = () => {
       if (lines.length === 0) return;
       const element = document.createElement(list ? "li" : "p");
@@ -144,7 +116,7 @@ export function rendered(text, phones = { known: [], any: false }) {
           list = document.createElement("ul");
           fragment.append(list);
         }
-        lines.push(item[1]);
+        lines.push(item[1] ?? "");
       } else if (line.trim()) {
         lines.push(line.trim());
       }
