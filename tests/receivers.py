@@ -19,8 +19,22 @@ class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 
 
+class _Receiver:
+    """Listens in a thread of its own until the `with` block ends."""
+
+    _server: socketserver.TCPServer
+
+    def _listen(self, server: socketserver.TCPServer) -> None:
+        self._server = server
+        threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+
+    def __exit__(self, *_exception: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
 @dataclass
-class MailServer:
+class MailServer(_Receiver):
     """Takes e-mail as a provider's server does. What it is to refuse, and how, is set before or while it runs."""
 
     tls: ssl.SSLContext | None = None
@@ -35,13 +49,8 @@ class MailServer:
 
     def __enter__(self) -> MailServer:
         handler = type("Handler", (_MailHandler,), {"mail": self})
-        self._server = _Server(("127.0.0.1", 0), handler)
-        threading.Thread(target=self._server.serve_forever, args=[0.02], daemon=True).start()
+        self._listen(_Server(("127.0.0.1", 0), handler))
         return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     @property
     def port(self) -> int:
@@ -128,7 +137,7 @@ class Posted:
 
 
 @dataclass
-class WebhookReceiver:
+class WebhookReceiver(_Receiver):
     """Takes posts. `answers` are the statuses it gives, one after the other, then 204."""
 
     answers: list[int] = field(default_factory=list)
@@ -157,15 +166,10 @@ class WebhookReceiver:
             def log_message(self, *_arguments: Any) -> None:
                 """Keep the test's output clean."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, args=[0.02], daemon=True).start()
+        self._listen(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
         return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     @property
     def url(self) -> str:
         """Where it takes posts."""
-        return f"http://127.0.0.1:{self._server.server_port}/hook?for=alerts"
+        return f"http://127.0.0.1:{self._server.server_address[1]}/hook?for=alerts"

@@ -31,8 +31,7 @@ class UrgentThread(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, assessment: Assessment) -> UrgentThread:
         """The thread that a message with this assessment begins."""
-        findings = [Finding(finding.id, list(finding.rules)) for finding in assessment.findings]
-        return cls(assessment.level, list(assessment.cards), findings)
+        return cls.of_data(msgspec.to_builtins(assessment))
 
     @classmethod
     def of_data(cls, assessment: dict[str, Any]) -> UrgentThread:

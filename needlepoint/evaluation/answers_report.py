@@ -8,16 +8,14 @@ from typing import Literal, get_args
 
 import msgspec
 
-from needlepoint.ask import Asked, Asker, Question
+from needlepoint.ask import AT_ONCE, Asked, Asker, Question
+from needlepoint.evaluation.calibration import bins, expected_error
 from needlepoint.evaluation.items import AnswerConversation, AnswerMessage, AnswerTurn, Paraphrase, Share
 
 Outcome = Literal["right", "clarified", "declined", "wrong"]
 
 #: Share of a question's wordings that must get its entry for the question to count as understood however it is put.
 STEADY = 0.95
-
-#: Bins of the reliability table.
-BINS = 10
 
 
 class Scored(msgspec.Struct, frozen=True):
@@ -60,7 +58,7 @@ def outcome_of(expect: Sequence[str], asked: Asked, offered: Sequence[str]) -> O
     return "declined" if asked.kind in {"decline", "handover"} else "wrong"
 
 
-def score(item: AnswerMessage | AnswerTurn, asked: Asked, pattern: str, lang: str, titles: dict[str, str]) -> Scored:
+def score(item: AnswerTurn, asked: Asked, pattern: str, lang: str, titles: dict[str, str]) -> Scored:
     """One message's outcome; `titles` are the entries by the question that a choice shows."""
     offered = [titles[choice["title"]] for choice in asked.choices if choice["title"] in titles]
     return Scored(
@@ -114,7 +112,7 @@ def as_markdown(scored: Sequence[Scored]) -> list[str]:
     declined = Share.of(sum(one.kind in {"decline", "handover"} for one in outside), len(outside))
     lines += [f"| off-topic: declined | {declined} |"]
     lines += [f"| all, also small talk and the like: right | {shares(scored)['right']} |"]
-    lines += [f"| median time of a reply | {latencies[len(latencies) // 2]:.0f} ms |", ""]
+    lines += [f"| median time of a reply, {AT_ONCE} talks at once | {latencies[len(latencies) // 2]:.0f} ms |", ""]
     for name, by in (("topic", _topic), ("pattern", _pattern), ("language", _language)):
         lines += [f"| {name} | right | clarified | declined | wrong |", "| --- | --- | --- | --- | --- |"]
         groups: dict[str, list[Scored]] = defaultdict(list)
@@ -143,15 +141,11 @@ def reliability(scored: Sequence[Scored]) -> list[str]:
     """Stated confidence against how often the answers given were right, and the expected calibration error."""
     answers = [one for one in scored if one.kind == "answer" and one.confidence is not None]
     lines = ["| confidence of answers | how many | mean confidence | right |", "| --- | --- | --- | --- |"]
-    error = 0.0
-    for low in range(BINS):
-        inside = [one for one in answers if low / BINS <= (one.confidence or 0) < (low + 1) / BINS + (low == BINS - 1)]
-        if inside:
-            mean = sum(one.confidence or 0 for one in inside) / len(inside)
-            right = sum(one.outcome == "right" for one in inside) / len(inside)
-            error += abs(mean - right) * len(inside) / len(answers)
-            lines.append(f"| {low / BINS:.1f} to {(low + 1) / BINS:.1f} | {len(inside)} | {mean:.2f} | {right:.2f} |")
-    return [*lines, "", f"Expected calibration error of answers: {error:.3f}.", ""]
+    found = bins((one.confidence or 0, one.outcome == "right") for one in answers)
+    lines += [
+        f"| {one.low:.1f} to {one.high:.1f} | {one.count} | {one.confidence:.2f} | {one.right:.2f} |" for one in found
+    ]
+    return [*lines, "", f"Expected calibration error of answers: {expected_error(found):.3f}.", ""]
 
 
 def risk_coverage(scored: Sequence[Scored]) -> list[str]:

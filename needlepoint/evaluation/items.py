@@ -19,12 +19,9 @@ class SafetyTurn(msgspec.Struct, frozen=True):
     card: str = ""
 
 
-class SafetyMessage(msgspec.Struct, frozen=True, tag_field=None):
+class SafetyMessage(SafetyTurn, frozen=True):
     """A message by itself: the level a careful triage nurse would give it, and how it is written."""
 
-    text: str
-    level: Urgency
-    card: str = ""
     pattern: str = ""
     lang: str = ""
     writer: str = ""
@@ -46,12 +43,9 @@ class AnswerTurn(msgspec.Struct, frozen=True):
     topic: str = ""
 
 
-class AnswerMessage(msgspec.Struct, frozen=True):
+class AnswerMessage(AnswerTurn, frozen=True):
     """A message by itself, and what is acceptable as a reply to it."""
 
-    text: str
-    expect: list[str]
-    topic: str = ""
     pattern: str = ""
     lang: str = ""
     writer: str = ""

@@ -35,6 +35,7 @@ from needlepoint.answering.ranking import (
 from needlepoint.clinic import read_clinic
 from needlepoint.db.connect import connect
 from needlepoint.db.migrate import migrate
+from needlepoint.evaluation.calibration import bins, expected_error
 from needlepoint.evaluation.items import AnswerConversation, AnswerMessage, AnswerTurn, Item
 from needlepoint.faq import store
 from needlepoint.faq.files import read_folder
@@ -112,7 +113,7 @@ def gather(settings: Settings, items: Sequence[Item]) -> tuple[list[Seen], Entry
     return seen, classifier
 
 
-def _turns(item: Item) -> Sequence[AnswerMessage | AnswerTurn]:
+def _turns(item: Item) -> Sequence[AnswerTurn]:
     if isinstance(item, AnswerMessage):
         return [item]
     return item.turns if isinstance(item, AnswerConversation) else []
@@ -157,7 +158,7 @@ def fit(seen: Sequence[Seen], classifier: EntryClassifier) -> Fitted:
         weights,
         float((right & given).sum() / max(inside.sum(), 1)),
         float((~right & given).sum() / max(inside.sum(), 1)),
-        _calibration_error(best[given], right[given]),
+        expected_error(bins(zip(best[given].tolist(), right[given].tolist(), strict=True))),
     )
 
 
@@ -167,15 +168,6 @@ def _threshold(probability: Numbers, bad: NDArray[np.bool_], at_most: float) -> 
         if (bad & (probability >= threshold)).sum() <= at_most * len(probability):
             return round(float(threshold), 2)
     return 0.99
-
-
-def _calibration_error(confidence: Numbers, right: NDArray[np.bool_], bins: int = 10) -> float:
-    error = 0.0
-    for low in np.arange(bins) / bins:
-        inside = (confidence >= low) & (confidence < low + 1 / bins + (low + 1 / bins >= 1))
-        if inside.any():
-            error += abs(confidence[inside].mean() - right[inside].mean()) * inside.mean()
-    return error
 
 
 def _log_probabilities(one: Seen, weights: Numbers) -> Numbers:

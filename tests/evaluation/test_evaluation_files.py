@@ -17,12 +17,10 @@ from scipy.sparse import csr_array
 
 from needlepoint.evaluation.items import (
     AnswerConversation,
-    AnswerMessage,
     AnswerTurn,
     Item,
     Paraphrase,
     SafetyConversation,
-    SafetyMessage,
     SafetyTurn,
     read_items,
 )
@@ -62,7 +60,7 @@ def halves(of: str) -> list[Any]:
     return items_of(f"{of}-development.jsonl", f"{of}-test.jsonl")
 
 
-def parts_of(item: Item) -> Sequence[SafetyMessage | AnswerMessage | Paraphrase | SafetyTurn | AnswerTurn]:
+def parts_of(item: Item) -> Sequence[Paraphrase | SafetyTurn | AnswerTurn]:
     return item.turns if isinstance(item, SafetyConversation | AnswerConversation) else [item]
 
 

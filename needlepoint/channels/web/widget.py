@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import html
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,7 +43,7 @@ def read_script(name: str) -> Script:
     try:
         content = file.read_bytes()
     except OSError:
-        raise SettingsError(f"{file} is missing; check it out again, or build it: `npm ci && npm run build`") from None
+        raise SettingsError(f"{file} is missing; check it out again, or build it: `make widget`") from None
     return Script(
         content,
         gzip.compress(content, 9, mtime=0),
@@ -127,8 +128,13 @@ def script_tag(base: str) -> str:
     return f'<script src="{address}" integrity="{WIDGET.integrity}" crossorigin="anonymous" async></script>'
 
 
+@cache
+def _template(name: str) -> str:
+    return (PAGES / name).read_text(encoding="utf-8")
+
+
 def _page(name: str, **values: str) -> Response[str]:
-    text = (PAGES / name).read_text(encoding="utf-8")
+    text = _template(name)
     for key, value in values.items():
         text = text.replace(f"{{{{{key}}}}}", html.escape(value))
     return Response(text, media_type="text/html; charset=utf-8", headers={"cache-control": "no-cache"})
