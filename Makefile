@@ -84,9 +84,10 @@ test-long: install-dev  ## what takes minutes: a long talk; each stored wording 
 	@$(PY) -m needlepoint train --if-due
 	@$(PY) -m pytest -q -s -m long tests
 
-bench: install-dev browser node  ## time a message takes through the whole product; size and speed of the widget beside deep-chat
+bench: install-dev browser node  ## time a message takes through the whole product; understanding beside Rasa's default pipeline; size and speed of the widget beside deep-chat
 	@$(PY) -m needlepoint train --if-due
 	@$(PY) -m benchmarks.turns
+	@$(PY) -m benchmarks.understanding
 	@$(PY) -m benchmarks.widget
 
 clean:  ## remove environments and everything made at run time, the database too

@@ -31,6 +31,7 @@ from needlepoint.db.connect import connect, connect_async
 from needlepoint.db.migrate import migrate
 from needlepoint.evaluation import answers_report, safety_report
 from needlepoint.evaluation.items import Item, Kind, read_items
+from needlepoint.evaluation.pictures import PicturesError, draw
 from needlepoint.faq import check, store
 from needlepoint.faq.files import TopicEntry, read_folder
 from needlepoint.faq.pack import write_pack
@@ -74,6 +75,7 @@ _EXPECTED = (
     SettingsError,
     FileError,
     FileErrors,
+    PicturesError,
     FaqRefusedError,
     RuleFileError,
     AccountError,
@@ -252,6 +254,9 @@ def evaluate(
     ] = False,
     cases: Annotated[int, typer.Option(min=0, help="How many of the worst cases to list.")] = 30,
     json_file: Annotated[Path | None, typer.Option("--json", help="Where to write the figures as JSON, too.")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", help="Folder for pictures of how messages were answered (SVG).")
+    ] = None,
 ) -> None:
     """Measure on files of labelled messages: how well red flags are noticed, and how well the right answer is found.
 
@@ -265,11 +270,11 @@ def evaluate(
         if wrong:
             raise FileError(Path(wrong[0]), 1, "has no levels; leave --safety out, or give a file with `level`")
         rules = SafetyRules.load(settings.data / "safety")
-        _report(files, items, safety_report.rules_alone(rules), None, settings, cases, json_file)
+        _report(files, items, safety_report.rules_alone(rules), None, settings, cases, json_file, pictures)
         return
     settings = with_secrets(settings)
     with _started(settings) as url, Asker(url, accounts.command_token(settings.secret_key, "evaluate")) as asker:
-        _report(files, items, asker.judge_safety, asker, settings, cases, json_file)
+        _report(files, items, asker.judge_safety, asker, settings, cases, json_file, pictures)
 
 
 def _report(
@@ -280,6 +285,7 @@ def _report(
     settings: Settings,
     cases: int,
     json_file: Path | None,
+    pictures: Path | None,
 ) -> None:
     """Write the report of each file, and all figures as JSON where asked for."""
     figures: dict[str, Any] = {}
@@ -307,7 +313,10 @@ def _report(
         elif kind == "answer messages":
             assert asker is not None
             scored = answers_report.ask_messages(asker, found, titles)  # type: ignore[arg-type]
-            lines += [*answers_report.as_markdown(scored), *answers_report.worst(scored, cases)]
+            lines += answers_report.as_markdown(scored)
+            if pictures is not None:
+                lines += draw(scored, pictures, file.stem)
+            lines += answers_report.worst(scored, cases)
             figures[file.name] = {
                 "shares": answers_report.shares([one for one in scored if one.in_scope]),
                 "cases": scored,

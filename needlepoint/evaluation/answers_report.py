@@ -58,9 +58,13 @@ def outcome_of(expect: Sequence[str], asked: Asked, offered: Sequence[str]) -> O
     return "declined" if asked.kind in {"decline", "handover"} else "wrong"
 
 
-def score(item: AnswerTurn, asked: Asked, pattern: str, lang: str, titles: dict[str, str]) -> Scored:
-    """One message's outcome; `titles` are the entries by the question that a choice shows."""
-    offered = [titles[choice["title"]] for choice in asked.choices if choice["title"] in titles]
+def entries_offered(asked: Asked, titles: dict[str, str]) -> list[str]:
+    """The entries behind a reply's choices; `titles` are the entries by the question that a choice shows."""
+    return [titles[choice["title"]] for choice in asked.choices if choice["title"] in titles]
+
+
+def score(item: AnswerTurn, asked: Asked, pattern: str, lang: str, offered: Sequence[str]) -> Scored:
+    """One message's outcome; `offered` are the entries behind the reply's choices."""
     return Scored(
         text=item.text,
         expect=item.expect,
@@ -77,13 +81,19 @@ def score(item: AnswerTurn, asked: Asked, pattern: str, lang: str, titles: dict[
 
 
 def ask_messages(asker: Asker, messages: Iterable[AnswerMessage], titles: dict[str, str]) -> list[Scored]:
-    """Ask each message in a conversation of its own. Raises :class:`~needlepoint.ask.AskError`."""
+    """Ask each message in a conversation of its own. Raises :class:`~needlepoint.ask.AskError`.
+
+    The safety question offers an answer as well: what comes when its last choice, "no", is pressed.
+    """
     due = list(messages)
     questions = (Question(f"message {number}", one.text) for number, one in enumerate(due))
-    return [
-        score(one, asked, one.pattern, one.lang, titles)
-        for one, asked in zip(due, asker.ask_apart(questions), strict=True)
-    ]
+    scored = []
+    for one, asked in zip(due, asker.ask_apart(questions), strict=True):
+        offered = entries_offered(asked, titles)
+        if asked.kind == "clarify" and asked.topic == "urgent":
+            offered += asker.ask(Question(asked.conversation, choice=asked.choices[-1]["token"])).faq_ids
+        scored.append(score(one, asked, one.pattern, one.lang, offered))
+    return scored
 
 
 def ask_conversations(asker: Asker, talks: Iterable[AnswerConversation], titles: dict[str, str]) -> list[list[Scored]]:
@@ -91,7 +101,10 @@ def ask_conversations(asker: Asker, talks: Iterable[AnswerConversation], titles:
     due = list(talks)
     questions = [[Question(f"talk {number}", turn.text) for turn in talk.turns] for number, talk in enumerate(due)]
     return [
-        [score(turn, one, talk.pattern, talk.lang, titles) for turn, one in zip(talk.turns, asked, strict=True)]
+        [
+            score(turn, one, talk.pattern, talk.lang, entries_offered(one, titles))
+            for turn, one in zip(talk.turns, asked, strict=True)
+        ]
         for talk, asked in zip(due, asker.ask_talks(questions), strict=True)
     ]
 
@@ -137,11 +150,16 @@ def _language(one: Scored) -> str:
     return one.lang
 
 
+def surest_first(scored: Iterable[Scored]) -> list[tuple[float, bool]]:
+    """Of the answers given: stated confidence (0..1) and whether it was right, the surest first."""
+    answers = [(one.confidence, one.outcome == "right") for one in scored if one.kind == "answer"]
+    return sorted(((sure, right) for sure, right in answers if sure is not None), key=lambda one: -one[0])
+
+
 def reliability(scored: Sequence[Scored]) -> list[str]:
     """Stated confidence against how often the answers given were right, and the expected calibration error."""
-    answers = [one for one in scored if one.kind == "answer" and one.confidence is not None]
     lines = ["| confidence of answers | how many | mean confidence | right |", "| --- | --- | --- | --- |"]
-    found = bins((one.confidence or 0, one.outcome == "right") for one in answers)
+    found = bins(surest_first(scored))
     lines += [
         f"| {one.low:.1f} to {one.high:.1f} | {one.count} | {one.confidence:.2f} | {one.right:.2f} |" for one in found
     ]
@@ -150,16 +168,13 @@ def reliability(scored: Sequence[Scored]) -> list[str]:
 
 def risk_coverage(scored: Sequence[Scored]) -> list[str]:
     """If only the surest answers were given: what share would be answered, and how many of them wrongly."""
-    answers = sorted(
-        (one for one in scored if one.kind == "answer" and one.confidence is not None),
-        key=lambda one: -(one.confidence or 0),
-    )
+    answers = surest_first(scored)
     lines = ["| answers with confidence from | share of all questions | of them wrong |", "| --- | --- | --- |"]
     for tenth in range(1, 11):
         kept = answers[: len(answers) * tenth // 10]
         if kept:
-            wrong = sum(one.outcome == "wrong" for one in kept) / len(kept)
-            lines.append(f"| {kept[-1].confidence:.2f} | {len(kept) / len(scored):.0%} | {wrong:.1%} |")
+            wrong = sum(not right for _, right in kept) / len(kept)
+            lines.append(f"| {kept[-1][0]:.2f} | {len(kept) / len(scored):.0%} | {wrong:.1%} |")
     return [*lines, ""]
 
 

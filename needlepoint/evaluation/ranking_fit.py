@@ -31,6 +31,7 @@ from needlepoint.answering.ranking import (
     Numbers,
     Ranker,
     Weights,
+    read_weights,
 )
 from needlepoint.clinic import read_clinic
 from needlepoint.db.connect import connect
@@ -91,7 +92,7 @@ def gather(settings: Settings, items: Sequence[Item]) -> tuple[list[Seen], Entry
     In a conversation the turns before are taken as answered rightly. Small talk and the like, which the dialogue
     decides, is left out. Needs a trained model.
     """
-    answerer, classifier = _answerer(settings)
+    answerer, classifier = _answerer(settings, None)
     places = {entry.id: number for number, entry in enumerate(answerer.index.entries)}
     places[ELSEWHERE] = len(places)
     talks = [turns for item in items if (turns := _turns(item))]
@@ -100,15 +101,15 @@ def gather(settings: Settings, items: Sequence[Item]) -> tuple[list[Seen], Entry
     for talk in talks:
         known: dict[str, object] = {}
         for turn in talk:
-            tracker = _tracker(turn.text, next(parsed), known)
+            told = tracker(turn.text, next(parsed), known)
             acceptable = [one for one in turn.expect if one in places]
             if acceptable:
-                _, entries, elsewhere = answerer.evidence(question_of(tracker))
+                _, entries, elsewhere = answerer.evidence(question_of(told))
                 chosen = np.zeros(len(places), dtype=bool)
                 chosen[[places[one] for one in acceptable]] = True
                 seen.append(Seen(entries, elsewhere, chosen, len(talk) == 1))
                 known["about"] = acceptable[0]
-            named = [one["value"] for one in tracker.latest_message["entities"] if one["entity"] == "treatment"]
+            named = [one["value"] for one in told.latest_message["entities"] if one["entity"] == "treatment"]
             known |= {"treatment": named[-1]} if named else {}
     return seen, classifier
 
@@ -119,7 +120,8 @@ def _turns(item: Item) -> Sequence[AnswerTurn]:
     return item.turns if isinstance(item, AnswerConversation) else []
 
 
-def _tracker(text: str, parsed: dict[str, Any], known: dict[str, object]) -> Tracker:
+def tracker(text: str, parsed: dict[str, Any], known: dict[str, object]) -> Tracker:
+    """What the actions see of a message that the engine parsed, with slots that are known besides."""
     slots = {"language": guess_language(text) or "en", **known}
     return Tracker("fit", slots, parsed, [], False, None, {}, "action_listen")
 
@@ -202,7 +204,15 @@ def _learn(seen: Sequence[Seen]) -> Numbers:
     return result
 
 
-def _answerer(settings: Settings) -> tuple[Answerer, EntryClassifier]:
+def shipped_answerer(settings: Settings) -> Answerer:
+    """One that answers from the shipped answers with the shipped weights, without any process or database of the user.
+
+    Raises :class:`~needlepoint.answering.ranking.RankingError`.
+    """
+    return _answerer(settings, settings.data / "ranking" / "weights.json")[0]
+
+
+def _answerer(settings: Settings, weights: Path | None) -> tuple[Answerer, EntryClassifier]:
     encoder = SentenceEncoder.load()
     phrases = read_phrases(settings.data / "phrases", read_clinic(Path(settings.clinic_file)))
     classifier = EntryClassifier.load(settings.data / "ranking" / "classifier.npz", encoder.digest)
@@ -214,10 +224,12 @@ def _answerer(settings: Settings) -> tuple[Answerer, EntryClassifier]:
             published = read_published(connection, datetime.now(phrases.clinic.zone).date(), give_unapproved=True)
         database.dispose()
     index = SearchIndex(published, encoder, VectorCache(settings.var / "cache" / "wording-vectors.npz"))
-    weightless = Weights(
-        classifier.digest, dict.fromkeys(EVIDENCE, 0.0), dict.fromkeys(EVIDENCE_ELSEWHERE, 0.0), 1.0, 1.0, 1.0
-    )
-    return Answerer(index, phrases, Ranker(index, classifier, weightless)), classifier
+    if weights is None:
+        nothing = dict.fromkeys(EVIDENCE, 0.0), dict.fromkeys(EVIDENCE_ELSEWHERE, 0.0)
+        weighed = Weights(classifier.digest, *nothing, answer_from=1.0, clarify_from=1.0, decline_from=1.0)
+    else:
+        weighed = read_weights(weights, classifier)
+    return Answerer(index, phrases, Ranker(index, classifier, weighed)), classifier
 
 
 def _parsed(settings: Settings, texts: Sequence[str]) -> list[dict[str, Any]]:
