@@ -86,6 +86,12 @@ def _between(tracker: Tracker) -> list[dict[str, Any]]:
     return set_slots({note: None}) if tracker.slots.get(note) else []
 
 
+def _answered(dispatcher: CollectingDispatcher, tracker: Tracker, answered: Answered) -> list[dict[str, Any]]:
+    """Say it, and remember what else the question may have been about."""
+    say(dispatcher, answered)
+    return [*_between(tracker), *set_slots({"instead": answered.instead or None})]
+
+
 class ActionAnswer(Action):
     """Answers, clarifies or declines; a pressed button can open the suitability check instead."""
 
@@ -97,8 +103,17 @@ class ActionAnswer(Action):
         if question.choice in (suitability_check.START, suitability_check.AGAIN):
             anew = suitability_check.begun_anew() if question.choice == suitability_check.AGAIN else {}
             return [*set_slots(anew), FollowupAction(suitability_check.FORM)]
-        say(dispatcher, answerer().answer(question))
-        return _between(tracker)
+        return _answered(dispatcher, tracker, answerer().answer(question))
+
+
+class ActionOtherAnswers(Action):
+    """Offers what else the question before may have been about."""
+
+    def name(self) -> str:
+        return "action_other_answers"
+
+    def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: DomainDict) -> list[dict[str, Any]]:
+        return _answered(dispatcher, tracker, answerer().other_answers(question_of(tracker)))
 
 
 class ActionSmallTalk(Action):

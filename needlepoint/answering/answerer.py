@@ -27,6 +27,8 @@ class Answered(msgspec.Struct, frozen=True):
 
     reply: Reply
     effects: list[dict[str, Any]] = []
+    #: Entries that the question may have been about instead, to be offered to who says so.
+    instead: list[str] = []
 
 
 #: A similarity from which a question is a stored wording, whatever else speaks for or against it.
@@ -80,22 +82,24 @@ class Answerer:
         if not candidates:
             return Answered(self._decline(question, 0.0, {"reason": "nothing may be given"}))
         stored = max(candidates, key=lambda one: one.hit.similarity)
-        if stored.hit.similarity >= SAME_WORDS:
-            return self._stored(stored, ranked, question, timeline)
-        if question.intents.get("ask_today", 0.0) >= TODAY_FROM:
+        same_words = stored.hit.similarity >= SAME_WORDS
+        if not same_words and question.intents.get("ask_today", 0.0) >= TODAY_FROM:
             return self._today(question, timeline)
-        if question.intents.get("ask_clinic", 0.0) >= CLINIC_FROM:
+        if not same_words and question.intents.get("ask_clinic", 0.0) >= CLINIC_FROM:
             return self._clinic_details(question)
-        why = self._why(ranked, question)
-        if ranked.elsewhere >= self.ranker.weights.decline_from and (_asks(question.text) or not timeline.news):
-            return Answered(self._decline(question, candidates[0].probability, why))
-        return self._by_likelihood(candidates, why, question, timeline)
+        if same_words:
+            answered = self._stored(stored, ranked, question, timeline)
+        else:
+            answered = self._by_likelihood(ranked, candidates, question, timeline)
+        return msgspec.structs.replace(answered, instead=self._instead(candidates, answered.reply))
 
     def _by_likelihood(
-        self, candidates: list[Candidate], why: dict[str, object], question: Question, timeline: Timeline
+        self, ranked: Ranked, candidates: list[Candidate], question: Question, timeline: Timeline
     ) -> Answered:
         """An answer where one is likely enough, a question where a few are, else an honest "I don't know"."""
-        best, weights = candidates[0], self.ranker.weights
+        best, weights, why = candidates[0], self.ranker.weights, self._why(ranked, question)
+        if ranked.elsewhere >= weights.decline_from and (_asks(question.text) or not timeline.news):
+            return Answered(self._decline(question, best.probability, why))
         confidence = _confidence(candidates, question)
         two = self._two(question, timeline)
         if two and (confidence < weights.answer_from or best.entry in [one.entry for one in two]):
@@ -138,6 +142,26 @@ class Answerer:
                 why={"intent": intent},
             )
         )
+
+    def other_answers(self, question: Question) -> Answered:
+        """For "that's not what I asked": what else the question before may have been about.
+
+        Who says along with it what they meant is answered.
+        """
+        timeline = self._timeline(question)
+        best = next(iter(self.rank(question, timeline).candidates), None)
+        says_what = best is not None and best.entry.id != question.about and best.probability >= TWO_FROM
+        if says_what or question.treatment_words or timeline.news:
+            return self.answer(question)
+        entries = [self.entry(entry_id) for entry_id in question.remembered.get("instead") or []]
+        offered = [entry for entry in entries if entry is not None and _is_ordinary(entry)]
+        confidence = question.intents.get("not_my_question", 0.0)
+        why: dict[str, object] = {"intent": "not_my_question"}
+        if offered and not self.index.published.withdrawn:
+            reply = self._clarify(offered, question, confidence, why)
+            return Answered(msgspec.structs.replace(reply, text=self.phrases.say("other_answers", question.language)))
+        text = self.phrases.say("no_other_answers", question.language)
+        return Answered(Reply("decline", "out_of_scope", text=text, confidence=confidence, why=why))
 
     def hand_over(self, question: Question) -> Answered:
         """The promise that staff will see it; the app marks the conversation."""
@@ -209,6 +233,19 @@ class Answerer:
         )
         effects = [effect for answered in reversed(given) for effect in answered.effects]
         return Answered(reply, effects)
+
+    def _instead(self, candidates: list[Candidate], reply: Reply) -> list[str]:
+        """The entries nearest in meaning to the question beside those of an answer that is given and their variants,
+        which have buttons of their own. Behind the likeliest entry the probabilities are too small to say much."""
+        given = {answer.entry_id for answer in reply.answers}
+        groups = {self._by_id[one].variant_group for one in given} - {None}
+        others = [
+            one.hit
+            for one in candidates
+            if _is_ordinary(one.entry) and one.entry.id not in given and one.entry.variant_group not in groups
+        ]
+        nearest = sorted(others, key=lambda hit: -hit.meaning_of_three)
+        return [hit.entry.id for hit in nearest[:3]] if given else []
 
     def _why(self, ranked: Ranked, question: Question) -> dict[str, object]:
         return {
@@ -417,7 +454,8 @@ class Answerer:
             if (span.start, span.end) != (question.had if which == "had" else question.booked):
                 lines.append(self._day_understood(which, span, timeline, question.language))
         text = "\n\n".join(part for part in [*lines, answered.reply.text] if part)
-        return Answered(msgspec.structs.replace(answered.reply, text=text), [*answered.effects, remember])
+        reply = msgspec.structs.replace(answered.reply, text=text)
+        return msgspec.structs.replace(answered, reply=reply, effects=[*answered.effects, remember])
 
     def _day_understood(self, which: str, span: Span, timeline: Timeline, language: str) -> str:
         first = span.start.date()
