@@ -47,8 +47,8 @@ QUESTIONS = Model(
 )
 #: What tells a red flag from what only looks like one (`fine_tune_red_flags.py`).
 RED_FLAGS = Model(
-    Path(__file__).resolve().parent / "red-flags-MiniLM-L3",
-    "777f2a02bd0fb0860eb5743f5fe985edae51a5ac0818bf42d2e9f3cd3c32ec69",
+    Path(__file__).resolve().parent / "red-flags-MiniLM-L6",
+    "5713a60e8c550c17a59009cacee9b372fecdf4f3b0548ccfccabd39b56415253",
 )
 
 

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,25 +28,45 @@ RECENT_MESSAGES = 6
 RECENT_CHARACTERS = 4096
 
 _URGENT = ("same_day", "emergency_now")
-#: How likely the second reader must hold a red flag to raise a card by itself, and to have the person asked: chosen on
-#: `tests/evaluation/safety/messages-unseen.jsonl`, of which nothing was learnt (figures: `docs/safety-case.md`).
-RAISES_FROM, ASKS_FROM = 0.5, 0.3
 
-#: The same where the rules see that a symptom is denied, past or only asked about.
-RAISES_EXCUSED_FROM, ASKS_EXCUSED_FROM = 0.9, 0.4
 
-#: The same in so few words, and where something is said to be over: there the rules know better than tone.
-FEW_WORDS = 11
-RAISES_FEW_FROM, ASKS_FEW_FROM = 0.97, 0.6
+class _Trust(NamedTuple):
+    """How likely the second reader must hold a red flag for it to be raised, or to stand where a rule found it, and
+    for the person to be asked after it."""
 
-#: Below this the person is asked although a rule found something, unless it stands in a sentence of few words. Of 824
-#: urgent messages that a rule found there, none is below.
-STANDS_FROM = 0.02
+    raises: float
+    asks: float
 
-_SENTENCE = re.compile(r"[^.?!;\n]+")
+
+# Chosen on `tests/evaluation/safety/messages-unseen.jsonl`, of which nothing was learnt (figures: docs/safety-case.md).
+#: A rule found it, in more than a few words. Whatever the second reader holds of it, the person is at least asked.
+_FOUND = _Trust(0.05, 0.0)
+#: How likely it must be in the clause of the evidence alone, where the words around it make it seem harmless: those who
+#: play it down, or ask after something else as well, do not make it so.
+_FOUND_IN_ITS_CLAUSE = 0.3
+#: No rule found anything.
+_NOTHING_FOUND = _Trust(0.4, 0.25)
+#: The same in few words.
+_FEW_WORDS = _Trust(0.9, 0.4)
+#: The rules see that a symptom is denied, past or only asked about, or that something is said to be over.
+_EXCUSED = _Trust(0.6, 0.2)
+
+#: So many words are few.
+FEW_WORDS = 12
+
+#: So many clauses are read again at most: each takes milliseconds.
+_MOST_CLAUSES = 3
+
+#: How likely the second reader must hold an emergency to make one of what a rule holds less urgent.
+_EMERGENCY_FROM = 0.6
+
+_CLAUSE = re.compile(r"[^.?!;,\n]+")
 
 #: The finding that ends an urgent thread (`data/safety/thread.yml`).
 _THREAD_OVER = "thread-over"
+
+#: The finding of what only the second reader noticed.
+_BY_TONE = "reads-like-a-red-flag"
 
 _TAKEN_BACK = EXCUSES["negation"] | EXCUSES["past"]
 
@@ -174,29 +195,36 @@ def _read_again(rules: SafetyRules, text: str, reading: _Reading) -> str:
         return ""
     again = rules.second_reader.read(text)
     urgent = [made for made in reading.found.values() if made.level in _URGENT]
-    if not urgent:
-        raises_from, asks_from = RAISES_FROM, ASKS_FROM
-        if len(text.split()) <= FEW_WORDS or _THREAD_OVER in reading.found:
-            raises_from, asks_from = RAISES_FEW_FROM, ASKS_FEW_FROM
-        elif reading.excused:
-            raises_from, asks_from = RAISES_EXCUSED_FROM, ASKS_EXCUSED_FROM
-        if again.urgent >= raises_from:
-            found = reading.found.setdefault("reads-like-a-red-flag", _Found())
-            found.add("second-reader", again.level, again.card, [])
-            return ""
-        return again.card if again.urgent >= asks_from else ""
-    if again.urgent >= STANDS_FROM or any(_in_few_words(text, made) for made in urgent):
+    trust = _FOUND if urgent else _trust(text, reading)
+    few_words = len(text.split()) <= FEW_WORDS
+    stands = few_words or not again.whole or again.urgent >= trust.raises
+    if urgent and (stands or _stands_in_its_clause(rules, text, urgent)):
+        if again.emergency >= _EMERGENCY_FROM and all(made.level != "emergency_now" for made in urgent):
+            reading.found.setdefault(_BY_TONE, _Found()).add("second-reader", "emergency_now", again.card, [])
         return ""
-    asked_after = _cards(rules, urgent)[0]
-    for made in urgent:
-        made.doubt()
-    return asked_after
+    if urgent:
+        asked_after = _cards(rules, urgent)[0]
+        for made in urgent:
+            made.doubt()
+        return asked_after
+    if again.urgent >= trust.raises:
+        reading.found.setdefault(_BY_TONE, _Found()).add("second-reader", again.level, again.card, [])
+        return ""
+    return again.card if again.urgent >= trust.asks else ""
 
 
-def _in_few_words(text: str, made: _Found) -> bool:
-    """Whether evidence of it stands in a sentence of few words."""
-    short = [it.span() for it in _SENTENCE.finditer(text) if len(it.group().split()) <= FEW_WORDS]
-    return any(start < end_of and end > start_of for start, end in made.spans for start_of, end_of in short)
+def _trust(text: str, reading: _Reading) -> _Trust:
+    """How far the second reader is trusted where no rule found anything urgent."""
+    if reading.excused or _THREAD_OVER in reading.found:
+        return _EXCUSED
+    return _FEW_WORDS if len(text.split()) <= FEW_WORDS else _NOTHING_FOUND
+
+
+def _stands_in_its_clause(rules: SafetyRules, text: str, urgent: Sequence[_Found]) -> bool:
+    """Whether some evidence reads like a red flag by itself."""
+    spans = [span for made in urgent for span in made.spans]
+    clauses = [it.group() for it in _CLAUSE.finditer(text) if any(a < it.end() and b > it.start() for a, b in spans)]
+    return any(rules.second_reader.read(clause).urgent >= _FOUND_IN_ITS_CLAUSE for clause in clauses[:_MOST_CLAUSES])
 
 
 def _cards(rules: SafetyRules, found: Iterable[_Found]) -> tuple[str, ...]:

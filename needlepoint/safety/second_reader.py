@@ -27,10 +27,14 @@ from sentence_encoder.encoder import RED_FLAGS
 WINDOW_WORDS = 40
 WINDOW_STEP = 32
 
-#: Up to so many characters are read whole. Of more only so many at the beginning and at the end, because the model
-#: takes 0.1 ms a word; the rules read all of it.
-WHOLE_CHARACTERS = 1200
-END_CHARACTERS = 80
+#: Up to so many characters and words are read whole. Of more only so many characters at the beginning and at the end,
+#: because the model takes 0.2 ms a word; the rules read all of it, and what they find there stands.
+WHOLE_CHARACTERS = 800
+WHOLE_WORDS = 100
+END_CHARACTERS = 100
+
+#: An emergency need not be quite as likely as the lower level for it to be taken: between two levels, the higher.
+EMERGENCY_SHARE = 0.7
 
 Floats = NDArray[np.float32]
 
@@ -50,11 +54,14 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class SecondReading:
-    """How likely the text tells of a red flag that is there now (0..1), and then its level and its card."""
+    """How likely the text tells of a red flag that is there now, and of one that is an emergency (0..1); the level
+    and the card it then has; and whether the whole text was read."""
 
     urgent: float
+    emergency: float
     level: Level
     card: str
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +91,14 @@ def read_examples(path: Path) -> list[Example]:
     return examples
 
 
+def is_read_whole(text: str) -> bool:
+    """Is the text short enough to be read from beginning to end?"""
+    return len(text) <= WHOLE_CHARACTERS and len(text.split()) <= WHOLE_WORDS
+
+
 def windows(text: str) -> list[str]:
     """The text, or where it is long its parts; of a very long one beginning and end, where people come to the point."""
-    if len(text) > WHOLE_CHARACTERS:
+    if not is_read_whole(text):
         text = f"{text[:END_CHARACTERS]} {text[-END_CHARACTERS:]}"
     words = text.split()
     if len(words) <= 1.5 * WINDOW_WORDS:
@@ -136,14 +148,15 @@ class SecondReader:
         is answered.
         """
         if text.strip().lower() in self._harmless:
-            return SecondReading(0.0, "same_day", self._heads.cards[0])
+            return SecondReading(0.0, 0.0, "same_day", self._heads.cards[0], whole=True)
         vectors = self._encoder.encode(windows(text))
         levels = _softmax(vectors @ self._heads.level.T + self._heads.level_offset)
         same_day, emergency = levels[:, LEVELS.index("same_day")], levels[:, LEVELS.index("emergency_now")]
         worst = int(np.argmax(same_day + emergency))
         card = self._heads.cards[int(np.argmax(vectors[worst] @ self._heads.card.T + self._heads.card_offset))]
-        level: Level = "emergency_now" if emergency[worst] >= same_day[worst] else "same_day"
-        return SecondReading(float(same_day[worst] + emergency[worst]), level, card)
+        level: Level = "emergency_now" if emergency[worst] >= EMERGENCY_SHARE * same_day[worst] else "same_day"
+        urgent = float(same_day[worst] + emergency[worst])
+        return SecondReading(urgent, float(emergency[worst]), level, card, whole=is_read_whole(text))
 
     def usual_level(self, card: str) -> Level:
         """The level that most examples of the card have, "none" for what is no card."""
