@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import psycopg
 
-from needlepoint.channels.web.routes import PRIVACY_VERSION
+from needlepoint.conversations.privacy_notice import PRIVACY_VERSION
 from needlepoint.db.connect import connect
 from needlepoint.db.migrate import migrate
 from needlepoint.faq import store
