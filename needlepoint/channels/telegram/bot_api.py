@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import warnings
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -35,6 +36,10 @@ _GONE = ("chat not found", "user is deactivated", "peer_id_invalid", "bot was bl
 #: These write each address they call, and the bot's token stands in it.
 for _name in ("httpx", "httpcore", "telegram"):
     logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+# Those calls are made raw on purpose: see `BotApi.updates`.
+warnings.filterwarnings("ignore", message=r"Please use 'Bot\.(getMe|getWebhookInfo|getUpdates)'")
 
 
 class UnclearAnswerError(NetworkError):

@@ -18,7 +18,7 @@ from needlepoint.reply import Answer, Reply
 _BOLD_OR_LINK = re.compile(
     r"\*\*(?![\s*])(.*?[^\s*])\*\*(?!\*)|\[([^\[\]]+)\]\(((?:[^\s()]|\([^\s()]*\))+)\)", re.DOTALL
 )
-_ITEM = re.compile(r"^[ \t]*- +(?=\S)", re.MULTILINE)
+_ITEM = re.compile(r"\s*- +(\S.*)")
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -95,8 +95,21 @@ def _provenance(answer: Answer, phrases: Phrases, language: str) -> list[Run]:
 
 def marked(text: str) -> list[Run]:
     """The markdown subset as runs: paragraphs, "- " lists, **bold** and [text](url); the rest as it is written."""
-    text = re.sub(r"\n{3,}", "\n\n", _ITEM.sub("• ", _visible(text)).strip())
-    return [run for run in _inline(text, bold=False) if run.text]
+    blocks = [_lines(block) for block in re.split(r"\n[ \t]*\n", _visible(text)) if block.strip()]
+    return [run for run in _inline("\n\n".join(blocks), bold=False) if run.text]
+
+
+def _lines(block: str) -> str:
+    """A paragraph or list in lines: as on the website only an item of a list begins a new one."""
+    lines: list[str] = []
+    for line in block.split("\n"):
+        if found := _ITEM.fullmatch(line):
+            lines.append(f"• {found[1].rstrip()}")
+        elif line.strip() and lines:
+            lines[-1] += f" {line.strip()}"
+        elif line.strip():
+            lines.append(line.strip())
+    return "\n".join(lines)
 
 
 def _inline(text: str, *, bold: bool) -> Iterable[Run]:
