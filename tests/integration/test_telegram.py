@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import re
 import sqlite3
@@ -12,9 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
-from needlepoint.db.connect import connect
+from needlepoint.channels.telegram.configured import read_telegram
+from needlepoint.channels.telegram.doctor import Finding, examine
+from needlepoint.db.connect import connect, connect_async
+from needlepoint.settings import Settings
 from needlepoint.staff import accounts
-from tests.running import Engine, Instance, Laboratory
+from tests.running import SECRET, Engine, Instance, Laboratory
 from tests.telegram_server import TOKEN, BotApiServer, Fault, Message, Patient
 
 CHATS = itertools.count(7_000_001)
@@ -97,14 +101,15 @@ def test_polling_removes_a_webhook_and_registers_the_commands_in_each_language(
 def test_a_first_question_is_answered_after_consent_and_not_kept_before(
     app: Instance, stranger: Patient, bot_api: BotApiServer
 ) -> None:
-    asked = stranger.say("does it hurt, by the way quetzalcoatl?")
+    stranger.say("does it hurt, by the way quetzalcoatl?")
+    asked = stranger.say("does it hurt?")
     assert asked.titles == ["I agree, start", "Not now", "Bahasa Melayu"]
     assert "privacy notice" in asked.text and "999" in asked.text
     bot_api.wait_for(lambda: settled(app))
     assert b"quetzalcoatl" not in whole_database(app)
     thanks = stranger.pressed(asked, "I agree, start")
     assert "Here is the answer" in thanks.text
-    answer = stranger.next(2)
+    answer = stranger.next(3)
     assert "hurt" in answer.text and "Sources:" in answer.text
     assert asked.titles == ["✓ I agree, start"]
 
@@ -413,8 +418,9 @@ def test_an_invitation_carries_a_random_token_counts_and_brings_its_language(
     assert token.startswith("https://t.me/needlepoint_test_bot?start=")
     follower = Patient(bot_api, next(CHATS))
     assert "Saya setuju, mula" in follower.say("/start " + token.partition("=")[2]).titles
-    listed = app.command("telegram", "link").stdout
-    assert "1 times" in listed and "poster at reception" in listed
+    assert rows(app, "SELECT label, uses, token_hash = ? FROM telegram_link", token.partition("=")[2]) == [
+        ("poster at reception", 1, 0)
+    ]
     assert "I agree, start" in Patient(bot_api, next(CHATS)).say("/start never-given-out").titles
 
 
@@ -561,7 +567,8 @@ def put_into_the_outbox(app: Instance, conversation: str, text: str, sender: str
         connection.execute("UPDATE conversation SET last_event = last_event + 1 WHERE id = ?", (conversation,))
         connection.execute(
             "INSERT INTO outbox (conversation_id, event, sender, reply, created_at) SELECT id, last_event, ?, "
-            "json_object('kind', 'handover', 'topic', 'human', 'text', ?), datetime('now') FROM conversation WHERE id = ?",
+            "json_object('kind', 'handover', 'topic', 'human', 'text', ?), datetime('now') "
+            "FROM conversation WHERE id = ?",
             (sender, text, conversation),
         )
     connection.close()
@@ -606,41 +613,47 @@ def test_an_optional_message_that_may_have_arrived_is_not_sent_again(
 # -- the operator -------------------------------------------------------------------------------------------------
 
 
+def examined(server: BotApiServer, app: Instance, **settings: Any) -> str:
+    """What the doctor says with these settings, without what is as it should be."""
+    configured = Settings(
+        **{"secret_key": SECRET, "telegram_bot_token": TOKEN, "telegram_api_base_url": server.url, **settings}
+    )
+
+    async def look() -> list[Finding]:
+        database = connect_async(app.database)
+        try:
+            return await examine(read_telegram(configured), database)
+        finally:
+            await database.dispose()
+
+    found = asyncio.run(look())
+    assert TOKEN.split(":")[1] not in str(found)
+    return "; ".join(one.text for one in found if one.kind == "problem")
+
+
 def test_the_doctor_says_what_is_set_what_telegram_says_and_what_to_mend(app: Instance, bot_api: BotApiServer) -> None:
     healthy = app.command("telegram", "doctor")
     assert healthy.returncode == 0, healthy.stdout
     assert "@needlepoint_test_bot" in healthy.stdout and "polling" in healthy.stdout
-    bot_api.webhook = {"url": "https://elsewhere.example/hook"}
-    try:
-        ill = app.command("telegram", "doctor")
-        assert ill.returncode == 1 and "NEEDLEPOINT_TELEGRAM_UPDATES=webhook" in ill.stdout
-    finally:
-        bot_api.webhook = {"url": ""}
-    wrong = app.command("telegram", "doctor", NEEDLEPOINT_TELEGRAM_BOT_TOKEN="1:" + "x" * 35)
-    assert wrong.returncode == 1 and "does not know this token" in wrong.stdout
-    away = app.command("telegram", "doctor", NEEDLEPOINT_TELEGRAM_API_BASE_URL="http://127.0.0.1:9")
-    assert away.returncode == 1 and "cannot be reached" in away.stdout
-    unset = app.command("telegram", "doctor", NEEDLEPOINT_TELEGRAM_BOT_TOKEN="")
-    assert unset.returncode == 1 and "BotFather" in unset.stdout
-    for said in (healthy, ill, wrong, away, unset):
-        assert TOKEN.split(":")[1] not in said.stdout + said.stderr and "x" * 35 not in said.stdout + said.stderr
-
-
-def test_a_chat_that_floods_is_told_once_and_still_gets_the_card(laboratory: Laboratory, engine: Engine) -> None:
-    with BotApiServer() as server:
-        slow = laboratory.instance([engine], telegram_bot_token=TOKEN, telegram_api_base_url=server.url, rate_limit="6")
-        patient = Patient(server, 4711).agrees()
-        for _ in range(8):
-            patient.send(text="/help")
-        server.wait_for(lambda: any("That was a lot at once" in one.text for one in patient.got))
-        count = len(patient.got)
-        patient.send(text="/help")
-        patient.send(text="I cannot breathe and my tongue is swelling")
-        server.wait_for(lambda: any("Emergency: get help" in one.text for one in patient.got[count:]))
-        assert sum("That was a lot at once" in one.text for one in patient.got) == 1
-        with slow.http() as http:
-            assert http.post("/telegram/webhook", json={"update_id": 1}).status_code == 404  # polling has no webhook
-        slow.end()
+    assert TOKEN.split(":")[1] not in healthy.stdout + healthy.stderr
+    with BotApiServer() as other:
+        assert examined(other, app) == ""
+        other.webhook = {"url": "https://elsewhere.example/hook", "allowed_updates": ["message"]}
+        assert "NEEDLEPOINT_TELEGRAM_UPDATES=webhook" in examined(other, app)
+        posted = {"telegram_updates": "webhook", "public_url": "https://chat.clinic.example"}
+        assert "not to https://chat.clinic.example/telegram/webhook" in examined(other, app, **posted)
+        other.webhook = {
+            "url": "https://chat.clinic.example/telegram/webhook",
+            "allowed_updates": ["message"],
+            "pending_update_count": 400,
+            "last_error_date": 1,
+            "last_error_message": "Wrong response from the webhook: 403 Forbidden",
+        }
+        said = examined(other, app, **posted)
+        assert "other kinds" in said and "400 updates wait" in said and "restart the app" in said
+        assert "does not know this token" in examined(other, app, telegram_bot_token="1:" + "x" * 35)
+    assert "cannot be reached" in examined(other, app)
+    assert "BotFather" in examined(other, app, telegram_bot_token="")
 
 
 def test_neither_token_nor_words_nor_chat_ids_are_in_log_or_database(app: Instance, bot_api: BotApiServer) -> None:

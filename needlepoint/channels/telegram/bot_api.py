@@ -38,8 +38,8 @@ for _name in ("httpx", "httpcore", "telegram"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
-# Those calls are made raw on purpose: see `BotApi.updates`.
-warnings.filterwarnings("ignore", message=r"Please use 'Bot\.(getMe|getWebhookInfo|getUpdates)'")
+# That call is made raw on purpose: see `BotApi.updates`.
+warnings.filterwarnings("ignore", message=r"Please use 'Bot\.getUpdates'")
 
 
 class UnclearAnswerError(NetworkError):
@@ -158,11 +158,11 @@ class BotApi:
 
     async def me(self) -> dict[str, Any]:
         """What Telegram says of the bot. Raises TelegramError."""
-        return dict(await self._bot.do_api_request("getMe"))
+        return (await self._bot.get_me()).to_dict()
 
     async def webhook(self) -> dict[str, Any]:
         """Where Telegram posts updates to, and how that goes. Raises TelegramError."""
-        return dict(await self._bot.do_api_request("getWebhookInfo"))
+        return (await self._bot.get_webhook_info()).to_dict()
 
     async def set_webhook(self, url: str, secret: str, allowed: list[str]) -> None:
         """Have updates posted to this address. Raises TelegramError."""
