@@ -81,6 +81,8 @@ class Incoming(msgspec.Struct, frozen=True):
     attachment: str | None = None
     #: Kinds of personal data that the channel masked before it kept the text.
     masked: tuple[str, ...] = ()
+    #: The channel keeps the message and brings it again, so that nobody has to apologise for a database that is away.
+    kept: bool = False
     at: datetime | None = None
 
 
@@ -135,7 +137,8 @@ class Reception:
         """Answer one message.
 
         Raises :class:`ConsentNeededError`, :class:`~needlepoint.conversations.record.UnknownConversationError` or
-        :class:`~needlepoint.conversations.record.TooManyWaitingError`; never for what is in the text.
+        :class:`~needlepoint.conversations.record.TooManyWaitingError`; never for what is in the text. Where the
+        channel keeps the message, also what a database that is away raises.
         """
         text = clean_text(incoming.text or "")
         earlier = self._recent.before(incoming.conversation, incoming.client_id)
@@ -170,6 +173,8 @@ class Reception:
                 return await self._again(incoming, taken)
             return await self._turn(incoming, said, chosen, assessment, taken)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
+            if incoming.kept:
+                raise
             log.error("the database did not take a message: %s", type(error).__name__)
             reply = self._apology(incoming.language)
             self._keep(self._entry(incoming, masked.text, kinds, assessed, "apologised", reply))

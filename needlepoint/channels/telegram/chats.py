@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from needlepoint.channels.telegram.models import TelegramChat, TelegramLink, TelegramPolling
 from needlepoint.conversations import record
@@ -37,7 +37,10 @@ class Chat(msgspec.Struct, frozen=True):
     consent: str | None
     language: str
     state: str
+    #: Every row of the outbox up to this event has its deliveries.
     last_event: int
+    #: The event of the conversation's newest row in the outbox.
+    newest_event: int
     open_choices: int | None
     last_album: str | None
 
@@ -51,6 +54,7 @@ def _columns() -> Any:
         TelegramChat.language,
         TelegramChat.state,
         TelegramChat.last_event,
+        Conversation.last_event.label("newest_event"),
         TelegramChat.open_choices,
         TelegramChat.last_album,
     ).join(Conversation, Conversation.id == TelegramChat.conversation_id)
@@ -59,7 +63,12 @@ def _columns() -> Any:
 async def find(engine: AsyncEngine, chat: str) -> Chat | None:
     """The chat with this name, if we have met it."""
     async with engine.execution_options(**READS_ONLY).connect() as connection:
-        row = (await connection.execute(_columns().where(TelegramChat.id == chat))).first()
+        return await read(connection, chat)
+
+
+async def read(connection: AsyncConnection, chat: str) -> Chat | None:
+    """The same within a transaction."""
+    row = (await connection.execute(_columns().where(TelegramChat.id == chat))).first()
     return None if row is None else Chat(**row._asdict())
 
 
@@ -104,8 +113,8 @@ async def meet(engine: AsyncEngine, chat: str, address: bytes, language: str) ->
 # -- whose turn it is ---------------------------------------------------------------------------------------------
 
 
-async def lease(engine: AsyncEngine, chat: str, mine: str) -> bool:
-    """Take a chat for this process alone; False while another one has it."""
+async def lease(engine: AsyncEngine, chat: str, mine: str) -> Chat | None:
+    """Take a chat for this process alone; None while another one has it, or where there is none."""
     at = now()
     async with engine.begin() as connection:
         done = await connection.execute(
@@ -113,7 +122,7 @@ async def lease(engine: AsyncEngine, chat: str, mine: str) -> bool:
             .where(TelegramChat.id == chat, _free(at, mine))
             .values(lease_by=mine, lease_until=at + LEASE)
         )
-    return done.rowcount > 0
+        return await read(connection, chat) if done.rowcount else None
 
 
 def _free(at: datetime, mine: str | None = None) -> ColumnElement[bool]:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from needlepoint.channels.telegram.bot_api import SEND_WITHIN, Result
 from needlepoint.channels.telegram.chats import CHANNEL
 from needlepoint.channels.telegram.models import TelegramChat
-from needlepoint.conversations.models import Conversation, Delivery, Message, Outgoing
+from needlepoint.conversations.models import Delivery, Message, Outgoing
 from needlepoint.db.base import now
 from needlepoint.db.connect import READS_ONLY
 
@@ -138,15 +138,8 @@ async def store(engine: AsyncEngine, chat: str, to_send: Sequence[ToSend], **cha
             await _note_delivered(connection, outbox_id, at)
 
 
-async def last_event_of(engine: AsyncEngine, conversation: str) -> int:
-    """The number of the last row of a conversation in the outbox."""
-    query = select(Conversation.last_event).where(Conversation.id == conversation)
-    async with engine.execution_options(**READS_ONLY).connect() as connection:
-        return int(await connection.scalar(query) or 0)
-
-
-async def begin(engine: AsyncEngine, address: str) -> Begun | datetime | None:
-    """Begin the next attempt for a chat: what is urgent first, else in order.
+async def begin(engine: AsyncEngine, address: str, *, expected: bool) -> Begun | datetime | None:
+    """Begin the next attempt for a chat: what is urgent first, else in order. `expected`: there surely is one.
 
     Returns when to look again where the next part has to wait, and None where nothing is left. What was begun by a
     process that died may have arrived: it is sent again and says so, unless it is optional; then it is left.
@@ -163,9 +156,10 @@ async def begin(engine: AsyncEngine, address: str) -> Begun | datetime | None:
         .order_by(urgent_first, Delivery.id)
         .limit(1)
     )
-    async with engine.execution_options(**READS_ONLY).connect() as reading:
-        if (await reading.execute(query)).first() is None:  # mostly, and without a lock
-            return None
+    if not expected:
+        async with engine.execution_options(**READS_ONLY).connect() as reading:
+            if (await reading.execute(query)).first() is None:  # mostly, and without a lock
+                return None
     async with engine.begin() as connection:
         row = (await connection.execute(query.with_for_update())).first()
         if row is None:
@@ -198,7 +192,7 @@ def _moment(value: Any) -> datetime:
 
 
 async def note(engine: AsyncEngine, address: str, begun: Begun, result: Result) -> bool:
-    """Record what is known after an attempt; returns whether the chat can still be reached."""
+    """Record what is known after an attempt; returns whether more waits for this chat."""
     at = now()
     async with engine.begin() as connection:
         await connection.execute(
@@ -209,7 +203,8 @@ async def note(engine: AsyncEngine, address: str, begun: Begun, result: Result) 
         if result.state == "sent" and begun.outbox_id is not None:
             await _note_delivered(connection, begun.outbox_id, at)
         if result.state != "blocked":
-            return True
+            more = select(Delivery.id).where(Delivery.address == address, Delivery.state == "waiting").limit(1)
+            return await connection.scalar(more) is not None
         await _cancel(connection, address, result.error)
         await connection.execute(update(TelegramChat).where(TelegramChat.id == address).values(state="blocked"))
     return False

@@ -46,6 +46,7 @@ def incoming(chat: Chat, inbound: Inbound, text: str | None, choice: str | None 
         choice=choice,
         attachment=inbound.attachment or None,
         masked=inbound.redacted,
+        kept=True,
     )
 
 
@@ -273,6 +274,7 @@ async def _agree(context: Context, chat: Chat, version: str) -> Handled:
         language=chat.language,
         channel=chats.CHANNEL,
         text=held.text[:LONGEST_MESSAGE],
+        kept=True,
     )
     await context.reception.receive(asked)
     return Handled([Say(context.phrases.say("telegram_agreed_held", chat.language))])

@@ -10,7 +10,8 @@ from sqlalchemy import delete, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from needlepoint.channels.telegram import deliveries
+from needlepoint.channels.telegram import chats, deliveries
+from needlepoint.channels.telegram.chats import Chat
 from needlepoint.channels.telegram.deliveries import ToSend
 from needlepoint.channels.telegram.models import TelegramChat, TelegramUpdate
 from needlepoint.db.base import now
@@ -72,8 +73,13 @@ async def following(engine: AsyncEngine, bot: int, chat: str) -> Waiting | None:
     return None if row is None else Waiting(row.update_id, row.content or b"", row.attempts)
 
 
-async def done(engine: AsyncEngine, bot: int, update_id: int, to_send: Sequence[ToSend] = ()) -> bool:
-    """Empty an update, and put what it is answered with into the deliveries, in one commit; False if it was done."""
+async def done(
+    engine: AsyncEngine, bot: int, update_id: int, to_send: Sequence[ToSend] = (), chat: str = ""
+) -> Chat | None:
+    """Empty an update, and put what it is answered with into the deliveries, in one commit, if it was not done before.
+
+    Returns the chat as it is then, if asked for and still there.
+    """
     at = now()
     async with engine.begin() as connection:
         first = await connection.execute(
@@ -81,10 +87,9 @@ async def done(engine: AsyncEngine, bot: int, update_id: int, to_send: Sequence[
             .where(TelegramUpdate.bot == bot, TelegramUpdate.update_id == update_id, TelegramUpdate.done_at.is_(None))
             .values(chat=None, content=None, lease_until=None, done_at=at)
         )
-        if first.rowcount == 0:
-            return False
-        await deliveries.add(connection, to_send, at)
-    return True
+        if first.rowcount:
+            await deliveries.add(connection, to_send, at)
+        return await chats.read(connection, chat) if chat else None
 
 
 async def failed(engine: AsyncEngine, bot: int, update_id: int) -> int:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -29,8 +30,9 @@ from needlepoint.reply import Reply
 
 log = logging.getLogger(__name__)
 
-#: Chats that one process works for at a time; more wait a moment.
+#: Chats that one process works for at a time; more wait a moment. SQLite has one writer, for whom all have to wait.
 AT_A_TIME = 16
+AT_A_TIME_ON_SQLITE = 4
 
 #: Seconds a person waits before they see that an answer is on its way, and between showing it again.
 TYPING_AFTER = 1.0
@@ -49,7 +51,8 @@ class Workers:
         self._context = context
         self._working: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
-        self._at_a_time = asyncio.Semaphore(AT_A_TIME)
+        on_sqlite = context.database.dialect.name == "sqlite"
+        self._at_a_time = asyncio.Semaphore(AT_A_TIME_ON_SQLITE if on_sqlite else AT_A_TIME)
         self._later: dict[str, asyncio.TimerHandle] = {}
         self._closing = False
 
@@ -110,12 +113,12 @@ class Workers:
         context = self._context
         try:
             async with self._at_a_time:
-                if not await chats.lease(context.database, name, context.me):
+                chat = await chats.lease(context.database, name, context.me)
+                if chat is None:
                     await self._without_chat(name)
                     return
                 try:
-                    while await self._one_round(name):
-                        pass
+                    await self._for_chat(chat)
                 finally:
                     await chats.release(context.database, name, context.me)
         except DATABASE_ERRORS as error:
@@ -130,43 +133,46 @@ class Workers:
             while (waiting := await inbox.following(database, bot, name)) is not None:
                 await inbox.done(database, bot, waiting.update_id)
 
-    async def _one_round(self, name: str) -> bool:
-        """Work on the next update, then send what is to be sent; returns whether there may be more."""
+    async def _for_chat(self, chat: Chat) -> None:
+        """Work on one update after the other, and send after each what is to be sent."""
         context = self._context
-        chat = await chats.find(context.database, name)
-        if chat is None:
-            return False
-        waiting = None if self._closing else await inbox.following(context.database, context.settings.bot, name)
-        if waiting is not None:
-            await self._update(chat, waiting)
-            chat = await chats.find(context.database, name)
-            if chat is None:
-                return False
-        await self._feed(chat)
-        await self._deliver(chat)
-        return waiting is not None
+        first = True
+        while True:
+            waiting = None if self._closing else await inbox.following(context.database, context.settings.bot, chat.id)
+            if waiting is not None:
+                after = await self._update(chat, waiting)
+                if after is None:
+                    return
+                chat = after
+            elif not first:
+                return
+            fed = await self._feed(chat)
+            await self._deliver(chat, expected=fed)
+            first = False
 
     # -- updates ---------------------------------------------------------------------------------------------------
 
-    async def _update(self, chat: Chat, waiting: Waiting) -> None:
+    async def _update(self, chat: Chat, waiting: Waiting) -> Chat | None:
+        """Work on one update; returns the chat as it is then, None where it is gone."""
         context = self._context
+        done = partial(inbox.done, context.database, context.settings.bot, waiting.update_id)
         try:
             inbound = msgspec.json.decode(context.sealing.open(waiting.content), type=Inbound)
         except (SealError, msgspec.DecodeError) as error:
             log.error("an update cannot be read and is dropped: %s", error)
-            await inbox.done(context.database, context.settings.bot, waiting.update_id)
-            return
+            return await done(chat=chat.id)
         try:
             async with self._typing(inbound):
                 if inbound.urgent is not None:
-                    await self._left_behind(chat, inbound)
-                    return
+                    return await done(await self._left_behind(chat, inbound), chat.id)
                 handled = await handling.handle(context, chat, inbound)
         except ConsentNeededError:
             handled = Handled([handling.ask_for_consent(context, chat)])
         except (UnknownConversationError, TooManyWaitingError) as error:
             log.info("an update came to nothing: %s", type(error).__name__)
             handled = Handled()
+        except DATABASE_ERRORS:
+            raise  # it stays in the inbox until the database is back
         except Exception as error:
             if await inbox.failed(context.database, context.settings.bot, waiting.update_id) < MOST_ATTEMPTS:
                 raise
@@ -175,19 +181,18 @@ class Workers:
         if handled.gone:
             await self._say_without_trace(inbound, handled.says, chat.language)
         to_send = [] if handled.gone else [one for say in handled.says for one in self._said(chat, say)]
-        await inbox.done(context.database, context.settings.bot, waiting.update_id, to_send)
+        return await done(to_send, chat.id)
 
-    async def _left_behind(self, chat: Chat, inbound: Inbound) -> None:
+    async def _left_behind(self, chat: Chat, inbound: Inbound) -> list[ToSend]:
         """A red flag before consent whose card nobody knows to have been sent: once more, and saying so."""
         context = self._context
         assert inbound.urgent is not None
         reply = await context.reception.urgent_again(chat.language, inbound.urgent)
         parts = render(reply, context.phrases, chat.language, context.zone)
-        to_send = [
+        return [
             ToSend(chat.id, context.seal(part, []), "urgent", part=number, parts=len(parts), again=True)
             for number, part in enumerate(parts, 1)
         ]
-        await inbox.done(context.database, context.settings.bot, inbound.update_id, to_send)
 
     def _said(self, chat: Chat, say: Say) -> list[ToSend]:
         parts = render_text(say.text)
@@ -236,13 +241,12 @@ class Workers:
 
     # -- what the outbox holds -------------------------------------------------------------------------------------
 
-    async def _feed(self, chat: Chat) -> None:
-        """Put what the outbox holds for a chat into the deliveries."""
+    async def _feed(self, chat: Chat) -> bool:
+        """Put what the outbox holds for a chat into the deliveries; returns whether something was put there to send."""
         context = self._context
-        last = await deliveries.last_event_of(context.database, chat.conversation)
-        if last <= chat.last_event:
-            return
-        complete = True
+        if chat.newest_event <= chat.last_event:
+            return False
+        complete, fed, last = True, False, chat.last_event
         for one in await deliveries.news(context.database, chat.conversation, chat.last_event):
             fate = self._fate(chat, one)
             if fate is not None and fate.state == "on_its_way":
@@ -252,12 +256,15 @@ class Workers:
             reply = msgspec.convert(one.reply, Reply)
             to_send = self._parts(chat, one, reply, fate)
             changed: dict[str, Any] = {"open_choices": one.event} if reply.choices else {}
+            if complete:
+                last = changed["last_event"] = one.event
             await deliveries.store(context.database, chat.id, to_send, **changed)
-            last = max(last, one.event)
+            fed = fed or any(part.result is None and part.cancelled is None for part in to_send)
             if one.client_id is not None:
                 context.memory.cards.pop((chat.conversation, one.client_id), None)
-        if complete:
-            await chats.change(context.database, chat.id, last_event=last)
+        if complete and last < chat.newest_event:  # what was sent outside the order has its deliveries already
+            await chats.change(context.database, chat.id, last_event=chat.newest_event)
+        return fed
 
     def _fate(self, chat: Chat, one: News) -> Fate | None:
         """What became of an urgent card outside the chat's order; None for everything else."""
@@ -299,11 +306,11 @@ class Workers:
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
-    async def _deliver(self, chat: Chat) -> None:
+    async def _deliver(self, chat: Chat, *, expected: bool) -> None:
         """Send what is due for a chat, one part after the other."""
         context = self._context
         while True:
-            begun = await deliveries.begin(context.database, chat.id)
+            begun = await deliveries.begin(context.database, chat.id, expected=expected)
             if begun is None:
                 return
             if isinstance(begun, datetime):
