@@ -36,6 +36,9 @@ from needlepoint.alerts.channels import read_channels
 from needlepoint.alerts.sending import StaffAlerts, open_senders
 from needlepoint.answering import prepared
 from needlepoint.answering.prepared import LOOK_EVERY, PreparedAnswers
+from needlepoint.channels.telegram.channel import TelegramChannel
+from needlepoint.channels.telegram.configured import read_telegram
+from needlepoint.channels.telegram.webhook import telegram_webhook
 from needlepoint.channels.web import routes as web
 from needlepoint.channels.web import widget
 from needlepoint.channels.web.streams import Streams
@@ -82,6 +85,7 @@ class Built(msgspec.Struct, frozen=True):
 def create_app(settings: Settings) -> Built:
     """Build the public app. Reads settings, phrases, safety rules and the sentence model; raises on a wrong one."""
     channels = read_channels(settings)
+    telegram_settings = read_telegram(settings)
     embed_origins = widget.embed_origins(settings)
     clinic = read_clinic(Path(settings.clinic_file))
     phrases = read_phrases(settings.data / "phrases", clinic)
@@ -93,6 +97,12 @@ def create_app(settings: Settings) -> Built:
     cards = UrgentCards(settings.var / "urgent-cards.json", phrases)
     engines = EngineClient(settings.engines, settings.engine_secret, settings.webhook_url, settings.engine_deadline)
     streams = Streams()
+    telegram: TelegramChannel | None = None
+
+    def notify(conversation: str) -> None:
+        streams.wake(conversation)
+        if telegram is not None:
+            telegram.wake(conversation)
 
     def provenance() -> dict[str, Any]:
         published = answers.published
@@ -113,9 +123,19 @@ def create_app(settings: Settings) -> Built:
         journal=Journal(settings.var / "journal", settings.secret_key),
         deadline=settings.engine_deadline,
         provenance=provenance,
-        notify=streams.wake,
+        notify=notify,
         alert_to=channels.first,
     )
+    if telegram_settings is not None:
+        telegram = TelegramChannel(
+            telegram_settings,
+            secret_key=settings.secret_key,
+            database=database,
+            reception=reception,
+            phrases=phrases,
+            zone=clinic.zone,
+            rate_limit=settings.rate_limit,
+        )
     alerts = StaffAlerts(database, channels, open_senders(channels, clinic.zone))
 
     standings: list[Standing] = []
@@ -160,9 +180,13 @@ def create_app(settings: Settings) -> Built:
     async def running(_app: Litestar) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(keep_answers_fresh()), asyncio.create_task(look_after_the_left_behind())]
         tasks += [asyncio.create_task(look_after_the_alerts(channel)) for channel in alerts.channels]
+        if telegram is not None:
+            telegram.start()
         try:
             yield
         finally:
+            if telegram is not None:
+                await telegram.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -242,6 +266,7 @@ def create_app(settings: Settings) -> Built:
             create_static_files_router("/staff/static", [staff.STATIC]),
             live,
             ready,
+            *([telegram_webhook] if telegram is not None and telegram.settings.updates == "webhook" else []),
         ],
         dependencies={
             "settings": Provide(lambda: settings, sync_to_thread=False),
@@ -250,6 +275,7 @@ def create_app(settings: Settings) -> Built:
             "sync_database": Provide(lambda: sync_database, sync_to_thread=False),
             "reception": Provide(lambda: reception, sync_to_thread=False),
             "streams": Provide(lambda: streams, sync_to_thread=False),
+            "telegram": Provide(lambda: telegram, sync_to_thread=False),
         },
         state=State({"settings": settings, "database": database, "notices": staff_notices, "zone": clinic.zone}),
         # At this level, because a router copies its middleware and this one's key cannot be copied.

@@ -13,7 +13,7 @@ import httpx
 import msgspec
 from msgspec import Meta
 
-from needlepoint.channels.web.routes import PRIVACY_VERSION
+from needlepoint.conversations.privacy_notice import PRIVACY_VERSION
 from needlepoint.conversations.reception import LONGEST_MESSAGE
 from needlepoint.reply import Reply, Urgency, plain_text
 

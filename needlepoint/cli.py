@@ -25,6 +25,7 @@ from needlepoint.alerts.trial import try_channels
 from needlepoint.answering.ranking import RankingError
 from needlepoint.ask import Asker, AskError, read_questions
 from needlepoint.ask_all import ask_all, report
+from needlepoint.channels.telegram.configured import read_telegram
 from needlepoint.clinic import Clinic, read_clinic
 from needlepoint.conversations import record
 from needlepoint.db.connect import connect, connect_async
@@ -67,6 +68,8 @@ app.add_typer(alerts_app, name="alerts")
 app.add_typer(staff_app, name="staff")
 app.add_typer(ranking_app, name="ranking")
 app.add_typer(privacy_app, name="privacy")
+telegram_app = typer.Typer(help="Conversations on Telegram.", no_args_is_help=True)
+app.add_typer(telegram_app, name="telegram")
 
 As = Annotated[str, typer.Option("--as", help="Name of the staff member who decides this.")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Entry ids, such as makeup-after.")]
@@ -138,6 +141,7 @@ def up(
         logging.getLogger(noisy).setLevel(logging.WARNING)
     settings = with_secrets(read_settings())
     read_channels(settings)
+    read_telegram(settings)
     read_phrases(settings.data / "phrases", _clinic(settings))
     SafetyRules.load(settings.data / "safety")
     entries = read_folder(settings.data / "faq")
@@ -647,6 +651,76 @@ def privacy_erase(conversation: str) -> None:
         _say("there is no such conversation")
         raise typer.Exit(1)
     _say("erased")
+
+
+@telegram_app.command("doctor")
+def telegram_doctor() -> None:
+    """Say what is configured, what Telegram says, and what to mend. Exit code 1 when there is something to mend."""
+    # Here and below, because it brings the bot's library along, which other commands need not wait for.
+    from needlepoint.channels.telegram.doctor import examine  # noqa: PLC0415
+
+    settings = read_settings()
+
+    async def look() -> Any:
+        database = connect_async(settings.database)
+        try:
+            return await examine(read_telegram(settings), database)
+        finally:
+            await database.dispose()
+
+    found = asyncio.run(look())
+    for finding in found:
+        sign, colour = {"good": ("ok  ", "green"), "note": ("note", "yellow"), "problem": ("mend", "red")}[finding.kind]
+        typer.secho(f"{sign}  {finding.text}", fg=colour)
+    if any(finding.kind == "problem" for finding in found):
+        raise typer.Exit(1)
+
+
+@telegram_app.command("link")
+def telegram_link(
+    label: Annotated[str | None, typer.Argument(help="Where it will hang, such as 'poster at reception'.")] = None,
+    language: Annotated[str | None, typer.Option(help="Language of those who follow it, such as ms.")] = None,
+) -> None:
+    """Make an invitation (t.me/...?start=...) for a poster or leaflet; without a label list those there are.
+
+    It carries a random token and nothing else: no name, no treatment. How often each was followed is counted.
+    """
+    from telegram.error import TelegramError  # noqa: PLC0415
+
+    from needlepoint.channels.telegram import chats  # noqa: PLC0415
+    from needlepoint.channels.telegram.bot_api import BotApi  # noqa: PLC0415
+
+    settings = read_settings()
+    _ready_database(settings).dispose()
+    languages = _clinic(settings).languages
+    if language is not None and language not in languages:
+        raise SettingsError(f"`{language}` is none of the clinic's languages; use one of {', '.join(languages)}")
+
+    async def work() -> list[str]:
+        database = connect_async(settings.database)
+        try:
+            if label is None:
+                made = await chats.links(database)
+                return [
+                    f"{at:%Y-%m-%d}  {uses:>6} times  {said_in or '-':<3} {name}" for name, said_in, at, uses in made
+                ]
+            configured = read_telegram(settings)
+            if configured is None:
+                raise SettingsError("NEEDLEPOINT_TELEGRAM_BOT_TOKEN is not set; docs/telegram.md says how to get a bot")
+            api = BotApi(configured)
+            try:
+                name = (await api.me())["username"]
+            except TelegramError as error:
+                said = f"Telegram did not say the bot's name ({type(error).__name__})"
+                raise SettingsError(f"{said}; `needlepoint telegram doctor` says what to mend") from None
+            finally:
+                await api.close()
+            return [f"https://t.me/{name}?start={await chats.new_link(database, label, language)}"]
+        finally:
+            await database.dispose()
+
+    for line in asyncio.run(work()):
+        typer.echo(line)
 
 
 @app.command("widget")

@@ -27,3 +27,28 @@ def safety_question(
         confidence=confidence,
         why=why,
     )
+
+
+#: The signs asked after where nothing is known of what may be wrong, each with its card, the gravest first.
+SIGNS = (
+    "severe-allergic-reaction",
+    "bleeding-heavy",
+    "face-drooping-or-weakness",
+    "eye-injury-or-product-in-eye",
+    "skin-infection",
+    "burn-or-blister-after-rf",
+)
+
+
+def signs_question(language: str, phrases: Phrases) -> Reply:
+    """Asks which sign of something urgent is there, if any: each is a button that gives its own card."""
+    return Reply(
+        kind="clarify",
+        topic="urgent",
+        text=phrases.say("signs_question", language),
+        choices=[
+            *(Choice(phrases.say(f"sign_{card}", language), card) for card in SIGNS),
+            Choice(phrases.say("safety_no", language), NOT_URGENT),
+        ],
+        urgency="contact_clinic",
+    )

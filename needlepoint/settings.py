@@ -79,6 +79,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     alert_escalate_minutes: Annotated[float, Meta(gt=0, le=24 * 60)] = 10.0
     #: Who is told then, separated by commas; those of alert_emails where empty.
     alert_escalation_email: str = ""
+    #: The bot that Telegram's BotFather made; with it the Telegram channel is on.
+    telegram_bot_token: str = ""
+    #: How updates come: asked for (needs no public address), or posted by Telegram to the webhook.
+    telegram_updates: Literal["polling", "webhook"] = "polling"
+    #: Where the Bot API is: Telegram's own, or a local Bot API server.
+    telegram_api_base_url: str = "https://api.telegram.org"
+    #: The app's address as Telegram reaches it; public_url where empty.
+    telegram_webhook_base_url: str = ""
 
     @property
     def data(self) -> Path:

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import psycopg
 
-from needlepoint.channels.web.routes import PRIVACY_VERSION
+from needlepoint.conversations.privacy_notice import PRIVACY_VERSION
 from needlepoint.db.connect import connect
 from needlepoint.db.migrate import migrate
 from needlepoint.faq import store
@@ -167,6 +167,18 @@ class Instance(Process):
     def http(self, **options: Any) -> httpx.Client:
         """A client of this instance."""
         return httpx.Client(base_url=self.url, timeout=30, trust_env=False, **options)
+
+    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the product beside this instance, with its settings or others."""
+        return subprocess.run(
+            [sys.executable, "-m", "needlepoint", *arguments],
+            cwd=ROOT,
+            env={**self._environment, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     def conversation(self, consent: bool = True, http: httpx.Client | None = None) -> Conversation:
         """Open a conversation as the chat page does."""

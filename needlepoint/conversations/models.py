@@ -109,6 +109,48 @@ class Outgoing(Base):
     delivered_at: Mapped[datetime | None]
 
 
+class Delivery(Base):
+    """One part of what a channel sends to a person by itself, and what became of it; staff see it in the transcript.
+
+    `outbox_id` is None for what belongs to no conversation's record, such as the question for consent.
+    """
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        UniqueConstraint("outbox_id", "part"),
+        CheckConstraint("channel IN ('telegram')", name="channel"),
+        CheckConstraint("weight IN ('urgent', 'answer', 'optional')", name="weight"),
+        CheckConstraint("state IN ('waiting', 'sent', 'unclear', 'failed', 'cancelled')", name="state"),
+        Index("ix_delivery_state_next_attempt_at", "state", "next_attempt_at"),
+        Index("ix_delivery_address_state", "address", "state"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    outbox_id: Mapped[int | None] = mapped_column(ForeignKey("outbox.id", ondelete="CASCADE"))
+    channel: Mapped[str]
+    #: To whom, as the channel names them; never an address that means something outside.
+    address: Mapped[str]
+    part: Mapped[int]
+    parts: Mapped[int]
+    weight: Mapped[str]
+    #: What is sent, sealed by the channel; emptied as soon as the state is final.
+    content: Mapped[bytes | None]
+    #: `unclear`: nobody knows whether it arrived, and it is not worth being read twice.
+    state: Mapped[str]
+    attempts: Mapped[int] = mapped_column(default=0)
+    #: When the attempt began that is under way, or whose process died.
+    begun_at: Mapped[datetime | None]
+    #: An earlier attempt may have arrived: what is sent next says so.
+    again: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime]
+    next_attempt_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    #: The message's number on the other side.
+    remote_id: Mapped[int | None]
+    #: Class of the last error, never its words.
+    last_error: Mapped[str | None]
+
+
 class Feedback(Base):
     """What the person said about one reply; the last word counts."""
 

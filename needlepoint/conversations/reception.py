@@ -29,7 +29,7 @@ from needlepoint.phrases import Phrases
 from needlepoint.privacy.redaction import redact
 from needlepoint.reply import START_SUITABILITY_CHECK, Choice, Reply, most_urgent
 from needlepoint.safety import Assessment, SafetyRules, answered_yes, assess, clean_text
-from needlepoint.safety_question import safety_question
+from needlepoint.safety_question import safety_question, signs_question
 from needlepoint.yes_or_no import asks, denies, read_answer
 
 log = logging.getLogger(__name__)
@@ -77,6 +77,12 @@ class Incoming(msgspec.Struct, frozen=True):
     unrecorded: bool = False
     text: str | None = None
     choice: str | None = None
+    #: What was sent instead of words (a picture, a voice message); `text` is then what stood below it.
+    attachment: str | None = None
+    #: Kinds of personal data that the channel masked before it kept the text.
+    masked: tuple[str, ...] = ()
+    #: The channel keeps the message and brings it again, so that nobody has to apologise for a database that is away.
+    kept: bool = False
     at: datetime | None = None
 
 
@@ -131,16 +137,18 @@ class Reception:
         """Answer one message.
 
         Raises :class:`ConsentNeededError`, :class:`~needlepoint.conversations.record.UnknownConversationError` or
-        :class:`~needlepoint.conversations.record.TooManyWaitingError`; never for what is in the text.
+        :class:`~needlepoint.conversations.record.TooManyWaitingError`; never for what is in the text. Where the
+        channel keeps the message, also what a database that is away raises.
         """
         text = clean_text(incoming.text or "")
         earlier = self._recent.before(incoming.conversation, incoming.client_id)
         assessment = assess(self._rules, text, earlier)
         masked = redact(text, self._phrases.clinic.country)
+        kinds = list(dict.fromkeys([*incoming.masked, *masked.kinds]))
         if incoming.consent is not None and masked.text.strip():
             self._recent.add(incoming.conversation, incoming.client_id, masked.text)
         if assessment.level in ENDS_THE_TURN:
-            return await self._urgent(incoming, masked.text, list(masked.kinds), assessment)
+            return await self._urgent(incoming, _with_attachment(incoming, masked.text), kinds, assessment)
         if incoming.consent is None:
             raise ConsentNeededError
         assessed = assessment_data(assessment)
@@ -149,15 +157,15 @@ class Reception:
             said = chosen.title if chosen else masked.text
             confirmed = answered_yes(self._rules, chosen.entry if chosen else "")
             if confirmed.level in ENDS_THE_TURN:
-                return await self._urgent(incoming, said, list(masked.kinds), confirmed)
+                return await self._urgent(incoming, said, kinds, confirmed)
             await self._open_if_unrecorded(incoming)
             taken = await record.accept(
                 self._database,
                 incoming.conversation,
                 incoming.client_id,
-                said,
+                _with_attachment(incoming, said),
                 incoming.choice,
-                list(masked.kinds),
+                kinds,
                 assessed,
                 self._patience,
             )
@@ -165,14 +173,37 @@ class Reception:
                 return await self._again(incoming, taken)
             return await self._turn(incoming, said, chosen, assessment, taken)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
+            if incoming.kept:
+                raise
             log.error("the database did not take a message: %s", type(error).__name__)
             reply = self._apology(incoming.language)
-            self._keep(self._entry(incoming, masked.text, list(masked.kinds), assessed, "apologised", reply))
+            self._keep(self._entry(incoming, masked.text, kinds, assessed, "apologised", reply))
             return Received(incoming.client_id, "apologised", None, now(), reply)
 
     def is_urgent(self, text: str) -> bool:
         """Would this text by itself get the urgent card?"""
         return assess(self._rules, text, []).level in ENDS_THE_TURN
+
+    def urgent_in(self, conversation: str, client_id: str, text: str) -> dict[str, Any] | None:
+        """What the record would keep of this message's assessment if it gets the urgent card, else None.
+
+        For channels that let messages wait in order: an urgent one must not.
+        """
+        assessment = assess(self._rules, clean_text(text), self._recent.before(conversation, client_id))
+        return assessment_data(assessment) if assessment.level in ENDS_THE_TURN else None
+
+    async def leads_to_card(self, conversation: str, choice: str) -> bool:
+        """Does pressing this choice say that something urgent is there?"""
+        chosen = await self._chosen_by(conversation, choice)
+        return answered_yes(self._rules, chosen.entry).level in ENDS_THE_TURN
+
+    async def urgent_again(self, language: str, assessed: dict[str, Any]) -> Reply:
+        """The card for a message of which only the assessment is known: who sent it had not agreed to more.
+
+        Staff are told, as of the message itself.
+        """
+        await record.alert_without_consent(self._database, assessed, now(), self._alert_to)
+        return self._urgent_reply(language, "", UrgentThread.of_data(assessed))
 
     async def erase(self, conversation: str) -> None:
         """Delete a conversation and everything it holds. Raises UnknownConversationError when there is none."""
@@ -310,6 +341,8 @@ class Reception:
                 go_on = Offered(START_SUITABILITY_CHECK, "")
                 form = await self._ask_engine(incoming, text, go_on, assessment, taken, state, started)
                 outcome = _with_the_form(outcome, form)
+        elif incoming.attachment is not None:
+            outcome = await self._attachment_outcome(incoming, text, assessment, taken, state, started)
         else:
             outcome = await self._ask_engine(incoming, text, chosen, assessment, taken, state, started)
         turn_number = state.turn_number if outcome.state == "answered" else None
@@ -345,6 +378,40 @@ class Reception:
             open_question=[] if over else state.open_question,
             attention=["urgent_card_disputed"] if disputed else [],
             remember={"urgent_thread": None} if over else {},
+        )
+
+    async def _attachment_outcome(
+        self,
+        incoming: Incoming,
+        text: str,
+        assessment: Assessment,
+        taken: Taken,
+        state: record.State,
+        started: float,
+    ) -> Outcome:
+        """What is committed for a picture and the like: that nobody looks at it, and one safety question.
+
+        Where words came with it that have an answer, the answer takes the question's place.
+        """
+        language = self._phrases.language(guess_language(text) or state.language)
+        nobody_looks = self._phrases.say(f"attachment_{incoming.attachment}", language)
+        if text.strip():
+            outcome = await self._ask_engine(incoming, text, None, assessment, taken, state, started)
+            asked = outcome.reply["kind"] == "clarify" and outcome.reply["topic"] == "urgent"
+            if asked or outcome.reply["kind"] in ("answer", "form", "handover") or outcome.state != "answered":
+                reply = {**outcome.reply, "text": f"{nobody_looks}\n\n{outcome.reply['text']}".strip()}
+                return msgspec.structs.replace(outcome, reply=reply)
+        question = signs_question(language, self._phrases)
+        asked_after = msgspec.structs.replace(question, text=f"{nobody_looks}\n\n{question.text}")
+        with_tokens, offered = _with_tokens(asked_after, taken.seq)
+        return Outcome(
+            state="answered",
+            reply=msgspec.to_builtins(with_tokens),
+            provenance={**self._provenance(), "attachment": incoming.attachment, "offered": offered},
+            slots=state.slots,
+            active_loop=state.active_loop,
+            # A typed "yes" says not which sign: it gets the card of the gravest.
+            open_question=[offered[0]["entry"], offered[-1]["entry"]],
         )
 
     async def _wait_for_turn(self, conversation: str, taken: Taken) -> None:
@@ -442,13 +509,14 @@ class Reception:
 
     async def _chosen(self, incoming: Incoming) -> Offered | None:
         """What a pressed button offered. A token that offers nothing here stands for an entry that nobody has."""
-        if incoming.choice is None:
-            return None
+        return None if incoming.choice is None else await self._chosen_by(incoming.conversation, incoming.choice)
+
+    async def _chosen_by(self, conversation: str, choice: str) -> Offered:
         gone = Offered("unknown-choice", "")
-        if not re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,2}", incoming.choice):
+        if not re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,2}", choice):
             return gone
-        seq, number = map(int, incoming.choice.split("."))
-        choices = await record.offered(self._database, incoming.conversation, seq)
+        seq, number = map(int, choice.split("."))
+        choices = await record.offered(self._database, conversation, seq)
         return choices[number] if number < len(choices) else gone
 
     async def _typed(self, conversation: str, text: str) -> Offered | None:
@@ -563,6 +631,11 @@ def assessment_data(assessment: Assessment) -> dict[str, Any]:
         "cards": list(assessment.cards),
         "rules_version": assessment.rules_version,
     }
+
+
+def _with_attachment(incoming: Incoming, text: str) -> str:
+    """What staff read of a message: what was sent, in square brackets, and the words below it."""
+    return f"[{incoming.attachment}] {text}".strip() if incoming.attachment else text
 
 
 def _received(incoming: Incoming, known: Known) -> Received:

@@ -19,6 +19,7 @@ from needlepoint.conversations.carried import CARRIED_TURNS
 from needlepoint.conversations.models import (
     Attention,
     Conversation,
+    Delivery,
     ErasedConversation,
     Feedback,
     Message,
@@ -602,6 +603,33 @@ async def offered(engine: AsyncEngine, conversation: str, seq: int) -> list[Offe
             .where(Message.conversation_id == conversation, Message.seq == seq)
         )
     return msgspec.convert((provenance or {}).get("offered", []), list[Offered])
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """How one reply reached the person through a channel that sends by itself: how many of its parts are in which
+    state, whether it may have come twice, and the class of the last error."""
+
+    channel: str
+    states: dict[str, int]
+    again: bool
+    error: str | None
+
+
+async def deliveries(engine: AsyncEngine, conversation: str) -> dict[int, Delivered]:
+    """What became of the replies of a conversation, by event; nothing of channels that are asked for them."""
+    query = (
+        select(Outgoing.event, Delivery.channel, Delivery.state, Delivery.again, Delivery.last_error)
+        .join(Outgoing, Outgoing.id == Delivery.outbox_id)
+        .where(Outgoing.conversation_id == conversation)
+        .order_by(Outgoing.event, Delivery.part)
+    )
+    found: dict[int, Delivered] = {}
+    async with _reading(engine) as connection:
+        for row in await connection.execute(query):
+            before = found.get(row.event, Delivered(row.channel, {}, again=False, error=None))
+            states = {**before.states, row.state: before.states.get(row.state, 0) + 1}
+            found[row.event] = Delivered(row.channel, states, before.again or row.again, row.last_error or before.error)
+    return found
 
 
 def _reading(engine: AsyncEngine) -> Any:

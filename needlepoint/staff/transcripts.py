@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from needlepoint.conversations.models import Attention, Conversation, Feedback, Message, Outgoing, Turn
+from needlepoint.conversations.record import Delivered, deliveries
 from needlepoint.db.connect import READS_ONLY
 from needlepoint.reply import Reply, most_urgent
 
@@ -61,6 +62,8 @@ class TurnView(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: dict[str, Any]
     error: str | None
     flags: list[str]
+    #: How the reply reached the person, where the channel sends by itself.
+    delivered: Delivered | None = None
 
 
 class ConversationView(msgspec.Struct, frozen=True):
@@ -156,7 +159,12 @@ async def conversation(
         booked=_span(found.booked_from, found.booked_until, zone),
         slots=found.slots,
     )
-    return view, [_turn(*row, zone, reasons.get(row.Message.id, [])) for row in rows]
+    delivered = await deliveries(engine, conversation_id)
+    turns = [_turn(*row, zone, reasons.get(row.Message.id, [])) for row in rows]
+    return view, [
+        msgspec.structs.replace(turn, delivered=delivered.get(row.Outgoing.event) if row.Outgoing else None)
+        for turn, row in zip(turns, rows, strict=True)
+    ]
 
 
 def _span(start: datetime | None, end: datetime | None, zone: ZoneInfo) -> tuple[datetime, datetime] | None:

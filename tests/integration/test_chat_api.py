@@ -12,7 +12,7 @@ import uuid
 import httpx
 import pytest
 
-from needlepoint.channels.web.routes import PRIVACY_VERSION
+from needlepoint.conversations.privacy_notice import PRIVACY_VERSION
 from tests.running import Engine, Instance, Laboratory
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from needlepoint.channels.web.streams import Streams
 from needlepoint.conversations import feedback, record, tokens
+from needlepoint.conversations.privacy_notice import PRIVACY_VERSION
 from needlepoint.conversations.reception import LONGEST_MESSAGE, Incoming, Received, Reception
 from needlepoint.conversations.record import UnknownConversationError
 from needlepoint.conversations.tokens import Token, TokenError
@@ -28,9 +29,6 @@ log = logging.getLogger(__name__)
 
 #: Largest request body in bytes: a message of four-byte characters with room for its JSON.
 LARGEST_BODY = 64 * 1024
-
-#: The version of the privacy notice in data/phrases; raise it when the notice changes.
-PRIVACY_VERSION = "2026-11"
 
 #: What a pressed button sends back: visible ASCII, as every channel can carry it.
 ChoiceToken = Annotated[str, Meta(pattern=r"^[\x20-\x7e]{1,64}$")]

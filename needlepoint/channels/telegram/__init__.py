@@ -1,0 +1,1 @@
+"""Conversations in private Telegram chats: long polling or webhook, one inbox, one order, every delivery known."""
