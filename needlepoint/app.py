@@ -52,10 +52,15 @@ from needlepoint.http_errors import ErrorPages
 from needlepoint.phrases import read_phrases
 from needlepoint.safety import SafetyRules
 from needlepoint.settings import Settings
+from needlepoint.staff import navigation
 from needlepoint.staff import routes as staff
+from needlepoint.staff.account_pages import AccountController
+from needlepoint.staff.activity_pages import ActivityController
 from needlepoint.staff.alerts import AlertsController
 from needlepoint.staff.answers import AnswersController
+from needlepoint.staff.members_pages import MembersController
 from needlepoint.staff.notices import Notice, due_line, notices
+from needlepoint.staff.sign_in import SignInController
 from sentence_encoder import SentenceEncoder
 
 log = logging.getLogger(__name__)
@@ -209,7 +214,7 @@ def create_app(settings: Settings) -> Built:
         secret=_cookie_key(settings.secret_key),
         key="needlepoint_staff",
         path="/staff",
-        max_age=staff.SESSION_SECONDS,
+        max_age=int(settings.staff_session_hours * 3600),
         secure=settings.secure_cookies,
         samesite="strict",
         exclude=r"^/(?!staff)",
@@ -219,10 +224,13 @@ def create_app(settings: Settings) -> Built:
     staff_pages = Router(
         "/",
         route_handlers=[
-            Router("/", route_handlers=[staff.SignInController], middleware=[sign_in_limit.middleware]),
+            Router("/", route_handlers=[SignInController], middleware=[sign_in_limit.middleware]),
             staff.DeskController,
             AlertsController,
             AnswersController,
+            MembersController,
+            ActivityController,
+            AccountController,
         ],
         response_headers={"cache-control": "no-store"},
     )
@@ -256,7 +264,7 @@ def create_app(settings: Settings) -> Built:
         middleware=[session.middleware],
         lifespan=[running],
         exception_handlers={Exception: ErrorPages(phrases).handle},
-        template_config=TemplateConfig(directory=staff.TEMPLATES, engine=JinjaTemplateEngine),
+        template_config=TemplateConfig(instance=_templates()),
         csrf_config=CSRFConfig(
             secret=settings.secret_key,
             cookie_name="needlepoint_csrf",
@@ -293,6 +301,13 @@ async def _database_is_ready(database: AsyncEngine) -> bool:
     except (SQLAlchemyError, OSError, TimeoutError):
         return False
     return bool(stored == newest_revision())
+
+
+def _templates() -> JinjaTemplateEngine:
+    """The desk's templates, with what the frame of every page asks."""
+    templates = JinjaTemplateEngine(staff.TEMPLATES)
+    templates.engine.globals.update(places=navigation.places, is_here=navigation.is_here)
+    return templates
 
 
 def _cookie_key(secret: str) -> bytes:

@@ -14,6 +14,7 @@ from needlepoint.channels.web.routes import Refusal
 from needlepoint.conversations.reception import ConsentNeededError
 from needlepoint.conversations.record import TooManyWaitingError, UnknownConversationError
 from needlepoint.phrases import Phrases
+from needlepoint.staff.permissions import SecondFactorMissingError
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +31,14 @@ class ErrorPages:
             log.error("%s %s failed", request.method, request.scope.get("path_template", ""), exc_info=error)
         path = request.url.path
         if path.startswith("/staff"):
+            if isinstance(error, SecondFactorMissingError):
+                return Redirect("/staff/account/second-factor", status_code=303)
             if isinstance(error, NotAuthorizedException):
                 return Redirect("/staff/login", status_code=303)
             return Template(
-                "error.html", context={"status": status, "message": message, "staff": None}, status_code=status
+                "error.html",
+                context={"status": status, "message": message, "staff": request.scope["state"].get("staff")},
+                status_code=status,
             )
         emergency = self._phrases.say("emergency_line", self._phrases.clinic.languages[0])
         content = {"error": {"code": code, "message": message, "emergency": emergency}}

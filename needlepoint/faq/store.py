@@ -32,12 +32,11 @@ from needlepoint.faq.files import (
 from needlepoint.faq.models import Entry, Publication, Version, VersionSource, VersionText, Wording, whole_entries
 from needlepoint.faq.signing import SignedLine, text_hash
 from needlepoint.staff.models import StaffMember, find
+from needlepoint.staff.roles import ROLE_PERMISSIONS, Permission, roles_with
 
 #: How long an approval lasts unless the approver says otherwise: HSE Ireland reviews health content every 3 years,
 #: a procedure whose evidence is this young deserves it every year.
 REVIEW_AFTER = timedelta(days=365)
-
-MAY_APPROVE = ("approver", "admin")
 
 
 class FaqRefusedError(ValueError):
@@ -358,12 +357,12 @@ def _publication(session: Session) -> Publication:
     return row
 
 
-def _approver(session: Session, name: str) -> StaffMember:
+def _may(session: Session, name: str, permission: Permission) -> StaffMember:
     member = find(session, name)
-    if member is None:
+    if member is None or member.deactivated_at is not None:
         raise FaqRefusedError(f"there is no staff member `{name}`; add one with `needlepoint staff add`")
-    if member.role not in MAY_APPROVE:
-        raise FaqRefusedError(f"{name} is {member.role}; only {' and '.join(MAY_APPROVE)} may do this")
+    if permission not in ROLE_PERMISSIONS[member.role]:
+        raise FaqRefusedError(f"{name} is {member.role}; only {' and '.join(roles_with(permission))} may do this")
     return member
 
 
@@ -386,7 +385,7 @@ def approve(
     """
     done = []
     with Session(engine) as session, session.begin():
-        _approver(session, staff)
+        _may(session, staff, Permission.APPROVE_ANSWERS)
         publication = _publication(session)
         for entry_id in entry_ids:
             entry = _entry(session, entry_id)
@@ -424,7 +423,7 @@ def approve_signed(
     """
     done, refused = [], []
     with Session(engine) as session, session.begin():
-        _approver(session, staff)
+        _may(session, staff, Permission.APPROVE_ANSWERS)
         publication = _publication(session)
         known = {entry.id: entry for entry in session.scalars(whole_entries())}
         for line in dict.fromkeys(lines):
@@ -492,7 +491,7 @@ def _approve_text(
 def withdraw(engine: Engine, entry_ids: list[str], staff: str) -> None:
     """Stop giving these answers at once, whatever their state, until one is approved again."""
     with Session(engine) as session, session.begin():
-        _approver(session, staff)
+        _may(session, staff, Permission.WITHDRAW_ANSWERS)
         publication = _publication(session)
         for entry_id in entry_ids:
             entry = _entry(session, entry_id)
@@ -505,7 +504,7 @@ def withdraw(engine: Engine, entry_ids: list[str], staff: str) -> None:
 def withdraw_assistant(engine: Engine, staff: str, withdrawn: bool) -> None:
     """Stop (or resume) giving any answer but the urgent cards."""
     with Session(engine) as session, session.begin():
-        _approver(session, staff)
+        _may(session, staff, Permission.WITHDRAW_ANSWERS)
         _publication(session)
         session.execute(
             update(Publication).values(

@@ -19,7 +19,7 @@ from needlepoint.faq.standing import KINDS, Kind, Standing, days, read_standings
 from needlepoint.phrases import Phrases
 from needlepoint.reply import AnswerTopic
 from needlepoint.settings import Settings
-from needlepoint.staff.routes import at_least
+from needlepoint.staff.permissions import Permission, needs
 
 #: Title of each kind, in the list above the table.
 TITLES: dict[Kind, str] = {
@@ -95,7 +95,7 @@ class AnswersController(Controller):
     path = "/staff/answers"
     include_in_schema = False
 
-    @get("/", guards=[at_least("viewer")])
+    @get("/", guards=[needs(Permission.READ_ANSWERS)])
     async def answers(
         self,
         request: Request[Any, Any, Any],
