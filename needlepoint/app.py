@@ -52,12 +52,14 @@ from needlepoint.http_errors import ErrorPages
 from needlepoint.phrases import read_phrases
 from needlepoint.safety import SafetyRules
 from needlepoint.settings import Settings
-from needlepoint.staff import navigation
+from needlepoint.staff import health_checks, navigation
 from needlepoint.staff import routes as staff
 from needlepoint.staff.account_pages import AccountController
 from needlepoint.staff.activity_pages import ActivityController
 from needlepoint.staff.alerts import AlertsController
+from needlepoint.staff.answer_pages import AnswerController
 from needlepoint.staff.answers import AnswersController
+from needlepoint.staff.health import HealthController
 from needlepoint.staff.members_pages import MembersController
 from needlepoint.staff.notices import Notice, due_line, notices
 from needlepoint.staff.sign_in import SignInController
@@ -179,6 +181,15 @@ def create_app(settings: Settings) -> Built:
     def staff_notices() -> list[Notice]:
         return notices(answers.published, standings, settings.unapproved_answers == "give")
 
+    checks = [
+        health_checks.understanding(engines.ready),
+        health_checks.database(lambda: _database_is_ready(database)),
+        health_checks.answers(lambda: answers.published, lambda: standings),
+        health_checks.urgent(database, clinic.zone, list(alerts.channels)),
+        health_checks.backup(settings.var / "backups", clinic.zone),
+        health_checks.model(settings.var / "models" / "needlepoint.tar.gz", clinic.zone),
+    ]
+
     @get("/health/live", sync_to_thread=False)
     def live() -> dict[str, str]:
         """The process answers."""
@@ -219,7 +230,8 @@ def create_app(settings: Settings) -> Built:
         samesite="strict",
         exclude=r"^/(?!staff)",
     )
-    sign_in_limit = RateLimitConfig(rate_limit=("minute", 20), store="sign_in_limit")
+    # Bounds what checking passwords costs; guessing is slowed down by staff/sign_in_limits.py.
+    sign_in_limit = RateLimitConfig(rate_limit=("minute", 60), store="sign_in_limit")
     chat_limit = RateLimitConfig(rate_limit=("minute", settings.rate_limit), store="chat_limit")
     staff_pages = Router(
         "/",
@@ -228,6 +240,8 @@ def create_app(settings: Settings) -> Built:
             staff.DeskController,
             AlertsController,
             AnswersController,
+            AnswerController,
+            HealthController,
             MembersController,
             ActivityController,
             AccountController,
@@ -259,7 +273,15 @@ def create_app(settings: Settings) -> Built:
             "reception": Provide(lambda: reception, sync_to_thread=False),
             "streams": Provide(lambda: streams, sync_to_thread=False),
         },
-        state=State({"settings": settings, "database": database, "notices": staff_notices, "zone": clinic.zone}),
+        state=State(
+            {
+                "settings": settings,
+                "database": database,
+                "notices": staff_notices,
+                "zone": clinic.zone,
+                "checks": checks,
+            }
+        ),
         # At this level, because a router copies its middleware and this one's key cannot be copied.
         middleware=[session.middleware],
         lifespan=[running],

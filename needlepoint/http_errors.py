@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from needlepoint.channels.web.routes import Refusal
 from needlepoint.conversations.reception import ConsentNeededError
 from needlepoint.conversations.record import TooManyWaitingError, UnknownConversationError
+from needlepoint.faq.store import FaqRefusedError
 from needlepoint.phrases import Phrases
 from needlepoint.staff.permissions import SecondFactorMissingError
 
@@ -57,6 +58,8 @@ def _described(error: Exception) -> tuple[int, str, str]:
             return 404, "unknown_conversation", "there is no such conversation; start a new one"
         case TooManyWaitingError():
             return 429, "too_many_waiting", "please wait for the answers to the messages you have sent"
+        case FaqRefusedError():
+            return 400, "refused", f"{error}."
         case ValidationException():
             return 400, "bad_request", _complaint(error)
         case UnicodeDecodeError():

@@ -45,6 +45,7 @@ class Activity(StrEnum):
     RETIRED_ANSWER = "retired_answer"
     ROLLED_BACK_ANSWER = "rolled_back_answer"
     WITHDREW_ANSWER = "withdrew_answer"
+    RESUMED_ANSWER = "resumed_answer"
     WITHDREW_ASSISTANT = "withdrew_assistant"
     RESUMED_ASSISTANT = "resumed_assistant"
     ADDED_STAFF = "added_staff"

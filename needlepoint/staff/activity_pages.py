@@ -64,7 +64,7 @@ class ActivityController(Controller):
             "kinds": [one.value for one in Activity],
             **kept,
             "older": older,
-            "places": PLACES,
+            "pages_of": PLACES,
             "zone": zone,
             "staff": request.scope["state"]["staff"],
         }
