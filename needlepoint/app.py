@@ -55,10 +55,17 @@ from needlepoint.http_errors import ErrorPages
 from needlepoint.phrases import read_phrases
 from needlepoint.safety import SafetyRules
 from needlepoint.settings import Settings
+from needlepoint.staff import health_checks, navigation
 from needlepoint.staff import routes as staff
+from needlepoint.staff.account_pages import AccountController
+from needlepoint.staff.activity_pages import ActivityController
 from needlepoint.staff.alerts import AlertsController
+from needlepoint.staff.answer_pages import AnswerController
 from needlepoint.staff.answers import AnswersController
+from needlepoint.staff.health import HealthController
+from needlepoint.staff.members_pages import MembersController
 from needlepoint.staff.notices import Notice, due_line, notices
+from needlepoint.staff.sign_in import SignInController
 from sentence_encoder import SentenceEncoder
 
 log = logging.getLogger(__name__)
@@ -198,6 +205,15 @@ def create_app(settings: Settings) -> Built:
     def staff_notices() -> list[Notice]:
         return notices(answers.published, standings, settings.unapproved_answers == "give")
 
+    checks = [
+        health_checks.understanding(engines.ready),
+        health_checks.database(lambda: _database_is_ready(database)),
+        health_checks.answers(lambda: answers.published, lambda: standings),
+        health_checks.urgent(database, clinic.zone, list(alerts.channels)),
+        health_checks.backup(settings.var / "backups", clinic.zone),
+        health_checks.model(settings.var / "models" / "needlepoint.tar.gz", clinic.zone),
+    ]
+
     @get("/health/live", sync_to_thread=False)
     def live() -> dict[str, str]:
         """The process answers."""
@@ -233,20 +249,26 @@ def create_app(settings: Settings) -> Built:
         secret=_cookie_key(settings.secret_key),
         key="needlepoint_staff",
         path="/staff",
-        max_age=staff.SESSION_SECONDS,
+        max_age=int(settings.staff_session_hours * 3600),
         secure=settings.secure_cookies,
         samesite="strict",
         exclude=r"^/(?!staff)",
     )
-    sign_in_limit = RateLimitConfig(rate_limit=("minute", 20), store="sign_in_limit")
+    # Bounds what checking passwords costs; guessing is slowed down by staff/sign_in_limits.py.
+    sign_in_limit = RateLimitConfig(rate_limit=("minute", 60), store="sign_in_limit")
     chat_limit = RateLimitConfig(rate_limit=("minute", settings.rate_limit), store="chat_limit")
     staff_pages = Router(
         "/",
         route_handlers=[
-            Router("/", route_handlers=[staff.SignInController], middleware=[sign_in_limit.middleware]),
+            Router("/", route_handlers=[SignInController], middleware=[sign_in_limit.middleware]),
             staff.DeskController,
             AlertsController,
             AnswersController,
+            AnswerController,
+            HealthController,
+            MembersController,
+            ActivityController,
+            AccountController,
         ],
         response_headers={"cache-control": "no-store"},
     )
@@ -277,12 +299,20 @@ def create_app(settings: Settings) -> Built:
             "streams": Provide(lambda: streams, sync_to_thread=False),
             "telegram": Provide(lambda: telegram, sync_to_thread=False),
         },
-        state=State({"settings": settings, "database": database, "notices": staff_notices, "zone": clinic.zone}),
+        state=State(
+            {
+                "settings": settings,
+                "database": database,
+                "notices": staff_notices,
+                "zone": clinic.zone,
+                "checks": checks,
+            }
+        ),
         # At this level, because a router copies its middleware and this one's key cannot be copied.
         middleware=[session.middleware],
         lifespan=[running],
         exception_handlers={Exception: ErrorPages(phrases).handle},
-        template_config=TemplateConfig(directory=staff.TEMPLATES, engine=JinjaTemplateEngine),
+        template_config=TemplateConfig(instance=_templates()),
         csrf_config=CSRFConfig(
             secret=settings.secret_key,
             cookie_name="needlepoint_csrf",
@@ -319,6 +349,13 @@ async def _database_is_ready(database: AsyncEngine) -> bool:
     except (SQLAlchemyError, OSError, TimeoutError):
         return False
     return bool(stored == newest_revision())
+
+
+def _templates() -> JinjaTemplateEngine:
+    """The desk's templates, with what the frame of every page asks."""
+    templates = JinjaTemplateEngine(staff.TEMPLATES)
+    templates.engine.globals.update(places=navigation.places, is_here=navigation.is_here)
+    return templates
 
 
 def _cookie_key(secret: str) -> bytes:

@@ -13,7 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from needlepoint.channels.web.routes import Refusal
 from needlepoint.conversations.reception import ConsentNeededError
 from needlepoint.conversations.record import TooManyWaitingError, UnknownConversationError
+from needlepoint.faq.store import FaqRefusedError
 from needlepoint.phrases import Phrases
+from needlepoint.staff.permissions import SecondFactorMissingError
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +32,14 @@ class ErrorPages:
             log.error("%s %s failed", request.method, request.scope.get("path_template", ""), exc_info=error)
         path = request.url.path
         if path.startswith("/staff"):
+            if isinstance(error, SecondFactorMissingError):
+                return Redirect("/staff/account/second-factor", status_code=303)
             if isinstance(error, NotAuthorizedException):
                 return Redirect("/staff/login", status_code=303)
             return Template(
-                "error.html", context={"status": status, "message": message, "staff": None}, status_code=status
+                "error.html",
+                context={"status": status, "message": message, "staff": request.scope["state"].get("staff")},
+                status_code=status,
             )
         emergency = self._phrases.say("emergency_line", self._phrases.clinic.languages[0])
         content = {"error": {"code": code, "message": message, "emergency": emergency}}
@@ -52,6 +58,8 @@ def _described(error: Exception) -> tuple[int, str, str]:
             return 404, "unknown_conversation", "there is no such conversation; start a new one"
         case TooManyWaitingError():
             return 429, "too_many_waiting", "please wait for the answers to the messages you have sent"
+        case FaqRefusedError():
+            return 400, "refused", f"{error}."
         case ValidationException():
             return 400, "bad_request", _complaint(error)
         case UnicodeDecodeError():

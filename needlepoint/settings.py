@@ -60,6 +60,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     data_dir: str = str(ROOT / "data")
     clinic_file: str = str(ROOT / "clinic.toml")
     var_dir: str = str(ROOT / "var")
+    #: Hours after which staff have to sign in again, however busy they are.
+    staff_session_hours: Annotated[float, Meta(gt=0, le=24)] = 8.0
+    #: Minutes after which a session that nobody uses ends.
+    staff_idle_minutes: Annotated[float, Meta(gt=0, le=24 * 60)] = 60.0
+    #: Who needs a code of an authenticator app besides the password: editors, approvers and administrators; everyone;
+    #: or only who sets one up.
+    staff_second_factor: Literal["editors", "everyone", "optional"] = "editors"
     #: Used by `needlepoint ask --url` to see what only staff may see.
     staff_token: str = ""
     #: Hosts besides loopback to which an engine may send action calls, separated by commas (read by the engine).

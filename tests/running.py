@@ -267,6 +267,7 @@ class Laboratory:
             "NEEDLEPOINT_DATABASE_URL": database,
             "NEEDLEPOINT_VAR_DIR": str(var),
             "NEEDLEPOINT_RATE_LIMIT": "100000",
+            "NEEDLEPOINT_STAFF_SECOND_FACTOR": "optional",  # its own tests set it as clinics have it
             **{f"NEEDLEPOINT_{name.upper()}": value for name, value in settings.items()},
         }
         url = f"http://127.0.0.1:{port}"

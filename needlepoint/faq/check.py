@@ -132,14 +132,18 @@ def _hard_to_read(item: TopicEntry, terms: Sequence[str]) -> list[FileError]:
     count = sum(map(len, item.entry.wordings.values()))
     found = [] if count >= FEWEST_WORDINGS else [f"has {count} wordings; write at least {FEWEST_WORDINGS}"]
     for language, text in item.entry.version.texts.items():
-        found += [f"{language}: {problem}" for problem in _too_long(text)]
-        if language == "en":
-            grade = reading_grade(f"{text.answer}\n{text.when_to_contact or ''}", terms)
-            if grade > HIGHEST_GRADE:
-                found.append(
-                    f"en: reading grade {grade:.1f}, {HIGHEST_GRADE:g} at most; use shorter words and sentences"
-                )
+        found += [f"{language}: {problem}" for problem in hard_to_read(text, language, terms)]
     return [_error(item, problem) for problem in found]
+
+
+def hard_to_read(text: TextInFile, language: str, terms: Sequence[str]) -> list[str]:
+    """What makes one text too long or too hard for a worried person on a phone, each with its mend."""
+    found = _too_long(text)
+    if language == "en":
+        grade = reading_grade(f"{text.answer}\n{text.when_to_contact or ''}", terms)
+        if grade > HIGHEST_GRADE:
+            found.append(f"reading grade {grade:.1f}, {HIGHEST_GRADE:g} at most; use shorter words and sentences")
+    return found
 
 
 def _too_long(text: TextInFile) -> list[str]:

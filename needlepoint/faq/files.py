@@ -160,11 +160,8 @@ def _problems_of(topic: str, entry: EntryInFile, lines: Lines, path: str) -> lis
     version = entry.version
     for language, text in version.texts.items():
         at = f".version.texts.{language}"
-        if topic in MUST_SAY_WHEN_TO_CONTACT and text.when_to_contact is None:
-            wrong(at, "says nothing under `when_to_contact`; write what is not expected and whom to contact")
-        for field in ("question", "answer", "when_to_contact"):
-            for name in unknown_placeholders(getattr(text, field) or ""):
-                wrong(f"{at}.{field}", f"nothing fills {{{name}}}; use one of {', '.join(PLACEHOLDERS)}")
+        for field, problem in word_problems(topic, text):
+            wrong(f"{at}{field}", problem)
         for field, problem in _approval_problems(version, text, language):
             wrong(f"{at}{field}", problem)
     for language, wordings in entry.wordings.items():
@@ -172,6 +169,15 @@ def _problems_of(topic: str, entry: EntryInFile, lines: Lines, path: str) -> lis
             if times > 1:
                 wrong(f".wordings.{language}", f"has “{wording}” {times} times; keep one")
     return problems
+
+
+def word_problems(topic: str, text: TextInFile) -> Iterator[tuple[str, str]]:
+    """What is wrong with a text's words: the field it concerns (".answer"; "" for the whole) and the mend."""
+    if topic in MUST_SAY_WHEN_TO_CONTACT and text.when_to_contact is None:
+        yield "", "says nothing under `when_to_contact`; write what is not expected and whom to contact"
+    for field in ("question", "answer", "when_to_contact"):
+        for name in unknown_placeholders(getattr(text, field) or ""):
+            yield f".{field}", f"nothing fills {{{name}}}; use one of {', '.join(PLACEHOLDERS)}"
 
 
 def _approval_problems(version: VersionInFile, text: TextInFile, language: str) -> Iterator[tuple[str, str]]:

@@ -59,6 +59,11 @@ def revision_of(connection: Connection) -> int:
     return connection.scalar(select(Publication.revision)) or 0
 
 
+def assistant_is_withdrawn(connection: Connection) -> bool:
+    """Is the whole assistant withdrawn, so that only urgent cards are given?"""
+    return connection.scalar(select(Publication.withdrawn_at)) is not None
+
+
 def read_published(connection: Connection, today: date, give_unapproved: bool) -> Published:
     """Read what may be given on `today` (a date in the clinic's zone)."""
     session = Session(connection)

@@ -32,12 +32,11 @@ from needlepoint.faq.files import (
 from needlepoint.faq.models import Entry, Publication, Version, VersionSource, VersionText, Wording, whole_entries
 from needlepoint.faq.signing import SignedLine, text_hash
 from needlepoint.staff.models import StaffMember, find
+from needlepoint.staff.roles import ROLE_PERMISSIONS, Permission, roles_with
 
 #: How long an approval lasts unless the approver says otherwise: HSE Ireland reviews health content every 3 years,
 #: a procedure whose evidence is this young deserves it every year.
 REVIEW_AFTER = timedelta(days=365)
-
-MAY_APPROVE = ("approver", "admin")
 
 
 class FaqRefusedError(ValueError):
@@ -89,7 +88,7 @@ def load(
     approved: list[str] = []
     new: list[tuple[Version, VersionInFile]] = []
     with Session(engine) as session, session.begin():
-        publication = _publication(session)
+        publication = publication_of(session)
         for position, item in enumerate(entries):
             entry = session.get(Entry, item.entry.id)
             in_file = content_hash(item.topic, item.entry)
@@ -345,7 +344,7 @@ def export(engine: Engine, folder: Path) -> list[Path]:
     return sorted(files)
 
 
-def _publication(session: Session) -> Publication:
+def publication_of(session: Session) -> Publication:
     """The one row of :class:`Publication`, locked until the transaction ends, so that changes of answers queue up."""
     row = session.scalar(select(Publication).with_for_update())
     if row is None:
@@ -358,12 +357,13 @@ def _publication(session: Session) -> Publication:
     return row
 
 
-def _approver(session: Session, name: str) -> StaffMember:
+def must_be_allowed(session: Session, name: str, permission: Permission) -> StaffMember:
+    """The member `name`, if they may do this; raises :class:`FaqRefusedError`."""
     member = find(session, name)
-    if member is None:
+    if member is None or member.deactivated_at is not None:
         raise FaqRefusedError(f"there is no staff member `{name}`; add one with `needlepoint staff add`")
-    if member.role not in MAY_APPROVE:
-        raise FaqRefusedError(f"{name} is {member.role}; only {' and '.join(MAY_APPROVE)} may do this")
+    if permission not in ROLE_PERMISSIONS[member.role]:
+        raise FaqRefusedError(f"{name} is {member.role}; only {' and '.join(roles_with(permission))} may do this")
     return member
 
 
@@ -374,9 +374,11 @@ def approve(
     on: date,
     review_due: date | None = None,
     waiting_days: int = 0,
+    versions: Mapping[str, int] | None = None,
 ) -> list[str]:
     """Approve the newest version of each entry, in every language that is in review; returns `entry vN language` each.
 
+    `versions` names, by entry, the version that the approver read: a newer one is not approved in its place.
     `on` is today in the clinic's zone. With `waiting_days` (0: never) an author may approve own words that many days
     after they were written and came into this database, and the record says so. What was approved before in the
     same language is retired.
@@ -386,11 +388,13 @@ def approve(
     """
     done = []
     with Session(engine) as session, session.begin():
-        _approver(session, staff)
-        publication = _publication(session)
+        must_be_allowed(session, staff, Permission.APPROVE_ANSWERS)
+        publication = publication_of(session)
         for entry_id in entry_ids:
-            entry = _entry(session, entry_id)
+            entry = entry_of(session, entry_id)
             version = entry.versions[-1]
+            if versions is not None and versions.get(entry_id) != version.number:
+                raise FaqRefusedError(f"{entry_id}: version {version.number} is the newest now; read it first")
             ready = [text for text in version.texts if text.state in ("in_review", "approved")]
             if not ready:
                 raise FaqRefusedError(f"{entry_id}: version {version.number} is not in review; send it to review first")
@@ -424,8 +428,8 @@ def approve_signed(
     """
     done, refused = [], []
     with Session(engine) as session, session.begin():
-        _approver(session, staff)
-        publication = _publication(session)
+        must_be_allowed(session, staff, Permission.APPROVE_ANSWERS)
+        publication = publication_of(session)
         known = {entry.id: entry for entry in session.scalars(whole_entries())}
         for line in dict.fromkeys(lines):
             try:
@@ -492,21 +496,32 @@ def _approve_text(
 def withdraw(engine: Engine, entry_ids: list[str], staff: str) -> None:
     """Stop giving these answers at once, whatever their state, until one is approved again."""
     with Session(engine) as session, session.begin():
-        _approver(session, staff)
-        publication = _publication(session)
+        must_be_allowed(session, staff, Permission.WITHDRAW_ANSWERS)
+        publication = publication_of(session)
         for entry_id in entry_ids:
-            entry = _entry(session, entry_id)
+            entry = entry_of(session, entry_id)
             if entry.topic == "urgent":
                 raise FaqRefusedError(f"{entry_id} is an urgent card; cards are always given and cannot be withdrawn")
             entry.withdrawn_at, entry.withdrawn_by = now(), staff
         publication.revision += 1
 
 
+def resume(engine: Engine, entry_ids: list[str], staff: str) -> None:
+    """Give withdrawn answers again, as far as they are approved and in date."""
+    with Session(engine) as session, session.begin():
+        must_be_allowed(session, staff, Permission.WITHDRAW_ANSWERS)
+        publication = publication_of(session)
+        for entry_id in entry_ids:
+            entry = entry_of(session, entry_id)
+            entry.withdrawn_at = entry.withdrawn_by = None
+        publication.revision += 1
+
+
 def withdraw_assistant(engine: Engine, staff: str, withdrawn: bool) -> None:
     """Stop (or resume) giving any answer but the urgent cards."""
     with Session(engine) as session, session.begin():
-        _approver(session, staff)
-        _publication(session)
+        must_be_allowed(session, staff, Permission.WITHDRAW_ANSWERS)
+        publication_of(session)
         session.execute(
             update(Publication).values(
                 revision=Publication.revision + 1,
@@ -516,7 +531,8 @@ def withdraw_assistant(engine: Engine, staff: str, withdrawn: bool) -> None:
         )
 
 
-def _entry(session: Session, entry_id: str) -> Entry:
+def entry_of(session: Session, entry_id: str) -> Entry:
+    """The entry with this id; raises :class:`FaqRefusedError`."""
     entry = session.get(Entry, entry_id)
     if entry is None:
         raise FaqRefusedError(f"there is no entry `{entry_id}`; `needlepoint faq export` lists them")

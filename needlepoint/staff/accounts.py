@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from needlepoint.db.base import now
 from needlepoint.db.connect import READS_ONLY
 from needlepoint.staff.models import ROLES, OneTimeLogin, StaffMember, find
+from needlepoint.staff.second_factor import forget as forget_second_factor
 
 #: NIST SP 800-63B asks for at least 8; a clinic's record deserves more, and length beats rules about signs.
 SHORTEST_PASSWORD = 12
@@ -42,6 +43,8 @@ class SignedIn(msgspec.Struct, frozen=True):
     name: str
     role: str
     generation: int
+    #: Is a second factor in force for this account?
+    second_factor: bool = False
 
 
 def add(engine: Engine, name: str, password: str, role: str) -> SignedIn:
@@ -72,6 +75,8 @@ def check_password(engine: Engine, name: str, password: str) -> SignedIn | None:
     """The member with this name and password. Slow on purpose (argon2): keep it off the event loop."""
     with Session(engine.execution_options(**READS_ONLY)) as session:
         member = find(session, name.strip().replace("\0", ""))
+        if member is not None and member.deactivated_at is not None:
+            member = None
         known = None if member is None else (_signed_in(member), member.password_hash)
     # Outside any transaction: this is slow on purpose, and patients' messages must not wait for it.
     try:
@@ -81,51 +86,116 @@ def check_password(engine: Engine, name: str, password: str) -> SignedIn | None:
     return known[0] if known else None
 
 
+def by_id(engine: Engine, member_id: int) -> SignedIn | None:
+    """The member with this id, unless deactivated."""
+    with Session(engine.execution_options(**READS_ONLY)) as session:
+        member = session.get(StaffMember, member_id)
+        return None if member is None or member.deactivated_at is not None else _signed_in(member)
+
+
+def known(engine: Engine, name: str) -> SignedIn | None:
+    """The member of this name, whatever their state."""
+    with Session(engine.execution_options(**READS_ONLY)) as session:
+        member = find(session, name.strip().replace("\0", ""))
+        return None if member is None else _signed_in(member)
+
+
+def note_sign_in(engine: Engine, member: SignedIn) -> None:
+    """Remember when `member` signed in last."""
+    with Session(engine) as session, session.begin():
+        session.get_one(StaffMember, member.id).last_signed_in_at = now()
+
+
 def one_time_token(engine: Engine) -> str:
     """A token for one sign-in as administrator; only its hash is kept, and older ones stop working."""
     token = secrets.token_urlsafe(24)
     with Session(engine) as session, session.begin():
-        session.execute(delete(OneTimeLogin))
-        session.add(OneTimeLogin(token_hash=_hash(token), expires_at=now() + ONE_TIME))
+        session.execute(delete(OneTimeLogin).where(OneTimeLogin.member_id.is_(None)))
+        session.add(OneTimeLogin(token_hash=hash_of_token(token), expires_at=now() + ONE_TIME))
     return token
 
 
-def one_time_is_good(engine: Engine, token: str) -> bool:
-    """Would this token still let somebody in? Looking does not use it up."""
+class OneTime(msgspec.Struct, frozen=True):
+    """A link that still lets somebody in; `name` is the member's it was made for, None for the operator's."""
+
+    name: str | None
+
+
+def one_time(engine: Engine, token: str) -> OneTime | None:
+    """What this token would do, or None if it is used or expired. Looking does not use it up."""
     with Session(engine.execution_options(**READS_ONLY)) as session:
-        login = session.get(OneTimeLogin, _hash(token))
-        return login is not None and login.expires_at > now()
+        login = session.get(OneTimeLogin, hash_of_token(token))
+        if login is None or login.expires_at <= now():
+            return None
+        return OneTime(session.get_one(StaffMember, login.member_id).name if login.member_id else None)
 
 
 def use_one_time(engine: Engine, token: str, name: str, password: str) -> SignedIn:
-    """Use the token up: make the administrator `name`, or give the existing one a new password.
+    """Use the token up. A member's link gives that member a password, whatever `name` says; the operator's makes the
+    administrator `name`, or gives the existing one a new password (and the way back in if the phone is lost).
 
     Raises :class:`AccountError`; the token then stays good, unless it was the problem.
     """
+    invited = one_time(engine, token)
+    if invited is not None and invited.name is not None:
+        name = invited.name
     _check(name, password, "admin")
     hashed = _hasher.hash(password)
     with Session(engine) as session, session.begin():
-        login = session.get(OneTimeLogin, _hash(token), with_for_update=True)
+        login = session.get(OneTimeLogin, hash_of_token(token), with_for_update=True)
         if login is None or login.expires_at <= now():
-            raise AccountError("this link was used or has expired; start again for a new one")
-        member = find(session, name.strip())
-        if member is None:
-            member = StaffMember(name=name.strip(), password_hash=hashed, role="admin", created_at=now())
-            session.add(member)
+            raise AccountError("this link was used or has expired; ask for a new one (or start again for the first)")
+        if login.member_id is not None:
+            member = session.get_one(StaffMember, login.member_id, with_for_update=True)
+            if member.deactivated_at is not None:
+                raise AccountError("this account is deactivated; ask an administrator")
         else:
-            member.password_hash, member.role = hashed, "admin"
-            member.session_generation += 1
+            member = find(session, name.strip()) or StaffMember(name=name.strip(), created_at=now())
+            member.role, member.deactivated_at = "admin", None
+            forget_second_factor(member)
+            session.add(member)
+        member.password_hash = hashed
+        member.session_generation = (member.session_generation or 0) + 1
         session.delete(login)
         session.flush()
         return _signed_in(member)
 
 
-def _hash(token: str) -> str:
+def change_password(engine: Engine, member: SignedIn, old: str, new: str) -> SignedIn:
+    """Give `member` a new password and end all sessions; returns whom the present one belongs to from now on.
+
+    Raises :class:`AccountError` for a wrong old password or a weak new one.
+    """
+    if check_password(engine, member.name, old) is None:
+        raise AccountError("the present password is wrong")
+    _check(member.name, new, member.role)
+    hashed = _hasher.hash(new)
+    with Session(engine) as session, session.begin():
+        row = session.get_one(StaffMember, member.id, with_for_update=True)
+        row.password_hash = hashed
+        row.session_generation += 1
+        session.flush()
+        return _signed_in(row)
+
+
+def drop_second_factor(engine: Engine, member_id: int) -> SignedIn:
+    """Take the second factor off and end all sessions; returns whom the present one belongs to from now on."""
+    with Session(engine) as session, session.begin():
+        member = session.get_one(StaffMember, member_id, with_for_update=True)
+        forget_second_factor(member)
+        member.session_generation += 1
+        session.flush()
+        return _signed_in(member)
+
+
+def hash_of_token(token: str) -> str:
+    """What is kept of a one-time token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _signed_in(member: StaffMember) -> SignedIn:
-    return SignedIn(member.id, member.name, member.role, member.session_generation)
+    confirmed = member.totp_confirmed_at is not None
+    return SignedIn(member.id, member.name, member.role, member.session_generation, confirmed)
 
 
 _ALGORITHM = "HS256"

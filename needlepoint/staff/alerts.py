@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from needlepoint.conversations import staff_alerts
 from needlepoint.db.base import now
 from needlepoint.phrases import Phrases
-from needlepoint.staff.routes import at_least
+from needlepoint.staff.activity import Activity, note
+from needlepoint.staff.permissions import Permission, needs
 
 #: Messages the page lists of each kind.
 MOST_LISTED = 50
@@ -38,7 +39,7 @@ class AlertsController(Controller):
     path = "/staff/alerts"
     include_in_schema = False
 
-    @get("/", guards=[at_least("viewer")])
+    @get("/", guards=[needs(Permission.ACKNOWLEDGE_URGENT)])
     async def alerts(self, request: Request[Any, Any, Any], database: AsyncEngine, phrases: Phrases) -> Template:
         """What nobody has acknowledged, the oldest first; below it what somebody has, the latest first."""
         waiting = await staff_alerts.open_messages(database, MOST_LISTED + 1)
@@ -54,12 +55,12 @@ class AlertsController(Controller):
             },
         )
 
-    @get("/notice", guards=[at_least("viewer")], sync_to_thread=False)
+    @get("/notice", guards=[needs(Permission.ACKNOWLEDGE_URGENT)], sync_to_thread=False)
     def notice(self) -> Template:
         """The notice alone, with which open pages keep theirs fresh."""
         return Template("urgent_notice.html")
 
-    @post("/{message:int}/acknowledge", guards=[at_least("viewer")])
+    @post("/{message:int}/acknowledge", guards=[needs(Permission.ACKNOWLEDGE_URGENT)])
     async def acknowledge(
         self,
         message: int,
@@ -71,6 +72,7 @@ class AlertsController(Controller):
         if data.came_at.tzinfo is None or not 0 < message < 2**31:
             raise NotFoundException("There is no such urgent message.")
         by = request.scope["state"]["staff"].name
+        await note(request, Activity.ACKNOWLEDGED_URGENT, "urgent message", message)
         conversation = await staff_alerts.acknowledge(database, message, data.came_at, by, now())
         if conversation is None:
             raise NotFoundException("There is no such urgent message any more; its conversation may have been erased.")

@@ -6,20 +6,21 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import msgspec
 from litestar import Controller, Request, get
 from litestar.response import Template
+from msgspec import Meta
 from sqlalchemy import Engine
 
 from needlepoint.db.connect import READS_ONLY
-from needlepoint.faq.published import GRACE
+from needlepoint.faq.published import GRACE, assistant_is_withdrawn
 from needlepoint.faq.standing import KINDS, Kind, Standing, days, read_standings
 from needlepoint.phrases import Phrases
 from needlepoint.reply import AnswerTopic
 from needlepoint.settings import Settings
-from needlepoint.staff.routes import at_least
+from needlepoint.staff.permissions import ROLE_PERMISSIONS, Permission, needs
 
 #: Title of each kind, in the list above the table.
 TITLES: dict[Kind, str] = {
@@ -45,6 +46,10 @@ _BADGES: dict[Kind, str] = {
     "withdrawn": "start",
     "approved": "good",
 }
+
+
+#: What the page says after a form that could not be followed.
+REFUSALS = {"none": "Tick the answers that you have read and want to approve."}
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -95,7 +100,7 @@ class AnswersController(Controller):
     path = "/staff/answers"
     include_in_schema = False
 
-    @get("/", guards=[at_least("viewer")])
+    @get("/", guards=[needs(Permission.READ_ANSWERS)])
     async def answers(
         self,
         request: Request[Any, Any, Any],
@@ -103,15 +108,17 @@ class AnswersController(Controller):
         settings: Settings,
         phrases: Phrases,
         topic: AnswerTopic | None = None,
+        refused: Annotated[str, Meta(max_length=20)] = "",
     ) -> Template:
         """All answers, or those of one topic, worst first."""
+        may = ROLE_PERMISSIONS[request.scope["state"]["staff"].role]
         today = datetime.now(phrases.clinic.zone).date()
 
-        def read() -> list[Standing]:
+        def read() -> tuple[list[Standing], bool]:
             with sync_database.connect().execution_options(**READS_ONLY) as connection:
-                return read_standings(connection, today)
+                return read_standings(connection, today), assistant_is_withdrawn(connection)
 
-        standings = await asyncio.to_thread(read)
+        standings, assistant_withdrawn = await asyncio.to_thread(read)
         shown = [one for one in standings if topic is None or one.topic == topic]
         return Template(
             "answers.html",
@@ -123,6 +130,11 @@ class AnswersController(Controller):
                 "all_topics": get_args(AnswerTopic),
                 "total": len(standings),
                 "today": today,
+                "assistant_withdrawn": assistant_withdrawn,
+                "first_language": phrases.clinic.languages[0],
+                "may_approve": Permission.APPROVE_ANSWERS in may,
+                "may_withdraw": Permission.WITHDRAW_ANSWERS in may,
+                "error": REFUSALS.get(refused),
                 "staff": request.scope["state"]["staff"],
             },
         )

@@ -8,7 +8,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ import pytest
 from sqlalchemy import text
 
 from needlepoint.db.connect import connect
+from needlepoint.settings import Settings
 from needlepoint.staff import accounts
-from needlepoint.staff.routes import SESSION_SECONDS, session_is_over
+from needlepoint.staff.permissions import session_is_over
 from tests.integration.test_commands import needlepoint
 from tests.receivers import MailServer, WebhookReceiver
 from tests.running import Instance, Laboratory
@@ -215,12 +215,14 @@ def test_nobody_sees_or_acknowledges_without_signing_in(clinic: Instance) -> Non
         assert http.post("/staff/alerts/1/acknowledge", data={"came_at": "x"}).status_code == 403
 
 
-def test_a_session_ends_after_eight_hours_also_where_a_page_refreshes_itself() -> None:
-    at = time.time()
-    assert not session_is_over({"since": at}, at + SESSION_SECONDS - 1)
-    assert session_is_over({"since": at}, at + SESSION_SECONDS)
-    assert session_is_over({}, at) and session_is_over({"since": at}, at - 60)
-    assert timedelta(seconds=SESSION_SECONDS) == timedelta(hours=8)
+def test_a_session_ends_after_eight_hours_and_after_one_that_nobody_used() -> None:
+    at, hour, settings = time.time(), 3600.0, Settings()
+    busy = {"since": at, "seen": at + 7.9 * hour}
+    assert not session_is_over(busy, at + 8 * hour - 1, settings)
+    assert session_is_over(busy, at + 8 * hour, settings)
+    assert not session_is_over({"since": at, "seen": at}, at + hour - 1, settings)
+    assert session_is_over({"since": at, "seen": at}, at + hour, settings)
+    assert session_is_over({}, at, settings) and session_is_over({"since": at}, at - 60, settings)
 
 
 def test_two_apps_alert_once_and_escalate_once(

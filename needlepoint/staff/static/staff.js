@@ -37,3 +37,12 @@ setInterval(async () => {
     // The app is away or the session is over: the next page says so.
   }
 }, 30_000);
+
+// What cannot be taken back is asked after once more.
+for (const button of document.querySelectorAll("button[data-asks]")) {
+  button.addEventListener("click", (event) => {
+    if (!confirm(button.getAttribute("data-asks") ?? "")) {
+      event.preventDefault();
+    }
+  });
+}

@@ -1,0 +1,203 @@
+"""Writing answers at the desk: drafts, sending to review and back, retiring, an old version anew."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from datetime import date
+
+import msgspec
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from needlepoint.faq.files import TextInFile, word_problems
+from needlepoint.faq.models import Entry, Version, VersionSource, VersionText
+from needlepoint.faq.store import FaqRefusedError, entry_of, must_be_allowed, publication_of
+from needlepoint.staff.roles import Permission
+
+
+class Words(msgspec.Struct, frozen=True):
+    """What a version says in one language; an empty `when_to_contact` is none."""
+
+    question: str
+    answer: str
+    when_to_contact: str | None
+
+
+def write_draft(
+    engine: Engine, entry_id: str, texts: Mapping[str, Words], staff: str, on: date, based_on: int | None = None
+) -> int:
+    """Write a new version from the newest, with other words in the languages that `texts` names; returns its number.
+
+    A text whose words stay keeps its author. `based_on` is the version that the writer saw: where somebody wrote a
+    newer one meanwhile, nothing is written. What patients are given does not change.
+
+    Raises :class:`FaqRefusedError` for words that cannot be used, or the same words again.
+    """
+    with Session(engine) as session, session.begin():
+        must_be_allowed(session, staff, Permission.EDIT_ANSWERS)
+        publication = publication_of(session)
+        entry = entry_of(session, entry_id)
+        newest = entry.versions[-1]
+        if based_on is not None and based_on != newest.number:
+            raise FaqRefusedError(
+                f"somebody wrote version {newest.number} while you were writing; copy your words, look at theirs, "
+                "and write again"
+            )
+        version = _new_version(session, entry, newest, texts, staff, on)
+        if all(_same(new, old) for new, old in zip(version.texts, newest.texts, strict=True)):
+            raise FaqRefusedError("these are the same words as before; change something first")
+        publication.revision += 1
+        return version.number
+
+
+def roll_back(engine: Engine, entry_id: str, number: int, staff: str, on: date) -> int:
+    """Write a new version, a draft, that says what version `number` said; returns its number.
+
+    Windows, conditions and sources are those of the old version too, and every text keeps its author.
+    """
+    with Session(engine) as session, session.begin():
+        must_be_allowed(session, staff, Permission.EDIT_ANSWERS)
+        publication = publication_of(session)
+        entry = entry_of(session, entry_id)
+        old = version_of(entry, number)
+        if old is entry.versions[-1]:
+            raise FaqRefusedError(f"version {number} is the newest already")
+        version = _new_version(session, entry, old, {}, staff, on)
+        publication.revision += 1
+        return version.number
+
+
+def _new_version(
+    session: Session, entry: Entry, like: Version, texts: Mapping[str, Words], staff: str, on: date
+) -> Version:
+    """Add the next version: `like` with other words. Drafts and submissions that it takes the place of are retired."""
+    known = {text.language for text in like.texts}
+    if unknown := set(texts) - known:
+        raise FaqRefusedError(f"{entry.id} has no text in {', '.join(sorted(unknown))}")
+    for language, words in texts.items():
+        _check_words(entry.topic, language, words)
+    for older in entry.versions:
+        for text in older.texts:
+            # A starting text that patients are given stays until something takes its place.
+            if text.state == "draft" or (text.state == "in_review" and not older.starting_text):
+                text.state = "retired"
+    version = Version(
+        number=entry.versions[-1].number + 1,
+        written_on=on,
+        starting_text=False,
+        timing=like.timing,
+        conditions=like.conditions,
+        notes=like.notes,
+    )
+    version.sources = [
+        VersionSource(
+            position=one.position, name=one.name, url=one.url, grade=one.grade, read=one.read, read_at=one.read_at
+        )
+        for one in like.sources
+    ]
+    entry.versions.append(version)
+    session.flush()  # sources first, as the database asks
+    version.texts = [_text(old, texts.get(old.language), staff, on) for old in like.texts]
+    session.flush()
+    return version
+
+
+def _text(old: VersionText, words: Words | None, staff: str, on: date) -> VersionText:
+    words = words or Words(old.question, old.answer, old.when_to_contact)
+    same = (words.question, words.answer, words.when_to_contact) == (old.question, old.answer, old.when_to_contact)
+    return VersionText(
+        language=old.language,
+        author=old.author if same else staff,
+        question=words.question,
+        answer=words.answer,
+        when_to_contact=words.when_to_contact,
+        state="draft",
+        recorded_on=on,
+    )
+
+
+def _same(one: VersionText, other: VersionText) -> bool:
+    return (one.question, one.answer, one.when_to_contact) == (other.question, other.answer, other.when_to_contact)
+
+
+def _check_words(topic: str, language: str, words: Words) -> None:
+    for what, text, longest in (
+        ("question", words.question, 300),
+        ("answer", words.answer, 4000),
+        ("when to contact", words.when_to_contact or "-", 4000),
+    ):
+        if not text.strip() or len(text) > longest:
+            raise FaqRefusedError(f"{language}: the {what} has 1 to {longest} characters")
+    as_text = TextInFile(words.question, words.answer, words.when_to_contact)
+    if problem := next(iter(word_problems(topic, as_text)), None):
+        raise FaqRefusedError(f"{language}: {problem[1].replace('`when_to_contact`', 'when to contact')}")
+
+
+def submit(engine: Engine, entry_id: str, staff: str) -> int:
+    """Send the newest version, a draft, to review; returns its number."""
+    return _move(engine, entry_id, staff, "draft", "in_review", "is no draft; write one first")
+
+
+def send_back(engine: Engine, entry_id: str, staff: str) -> int:
+    """Take the newest version out of review, to be written anew; returns its number."""
+    return _move(engine, entry_id, staff, "in_review", "draft", "is not in review")
+
+
+def _move(engine: Engine, entry_id: str, staff: str, old: str, new: str, refusal: str) -> int:
+    with Session(engine) as session, session.begin():
+        must_be_allowed(session, staff, Permission.EDIT_ANSWERS)
+        publication = publication_of(session)
+        version = entry_of(session, entry_id).versions[-1]
+        texts = [text for text in version.texts if text.state == old]
+        if not texts or (new == "draft" and version.starting_text):
+            raise FaqRefusedError(f"version {version.number} of {entry_id} {refusal}")
+        for text in texts:
+            text.state = new
+        publication.revision += 1
+        return version.number
+
+
+def retire(engine: Engine, entry_id: str, staff: str) -> None:
+    """Stop an answer for good: nothing of it is given until a new version is written and approved."""
+    with Session(engine) as session, session.begin():
+        must_be_allowed(session, staff, Permission.APPROVE_ANSWERS)
+        publication = publication_of(session)
+        entry = entry_of(session, entry_id)
+        if entry.topic == "urgent":
+            raise FaqRefusedError(f"{entry_id} is an urgent card; cards are always given and cannot be retired")
+        for version in entry.versions:
+            for text in version.texts:
+                text.state = "retired"
+        publication.revision += 1
+
+
+def version_of(entry: Entry, number: int) -> Version:
+    """The version with this number; raises :class:`FaqRefusedError`."""
+    found = next((version for version in entry.versions if version.number == number), None)
+    if found is None:
+        raise FaqRefusedError(f"{entry.id} has no version {number}")
+    return found
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """A run of words that both texts have, or only the old or the new one."""
+
+    kind: str
+    text: str
+
+
+def compared(old: str, new: str) -> list[Piece]:
+    """What changed from `old` to `new`, word by word; `kind` is "same", "gone" or "new"."""
+    before, after = re.findall(r"\s+|[^\s]+", old), re.findall(r"\s+|[^\s]+", new)
+    pieces: list[Piece] = []
+    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag == "equal":
+            pieces.append(Piece("same", "".join(before[i1:i2])))
+            continue
+        if i2 > i1:
+            pieces.append(Piece("gone", "".join(before[i1:i2])))
+        if j2 > j1:
+            pieces.append(Piece("new", "".join(after[j1:j2])))
+    return pieces

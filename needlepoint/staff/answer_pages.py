@@ -1,0 +1,379 @@
+"""One answer at the desk: what it says, what it said, writing a draft, review, approval, withdrawal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Controller, Request, get, post
+from litestar.exceptions import NotFoundException
+from litestar.response import Redirect, Template
+from msgspec import Meta
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from needlepoint.db.connect import READS_ONLY
+from needlepoint.faq import editing, store
+from needlepoint.faq.check import hard_to_read
+from needlepoint.faq.editing import Piece, Words, compared
+from needlepoint.faq.files import TextInFile
+from needlepoint.faq.models import Entry, Version, VersionText
+from needlepoint.faq.plain_language import read_terms
+from needlepoint.faq.store import FaqRefusedError
+from needlepoint.phrases import Phrases
+from needlepoint.settings import Settings
+from needlepoint.staff.activity import Activity, note
+from needlepoint.staff.permissions import ROLE_PERMISSIONS, Permission, needs
+
+EntryId = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,60}$")]
+
+
+class TextView(msgspec.Struct, frozen=True):
+    """A version's words in one language, what changed since the one compared with, and what is hard to read in them."""
+
+    language: str
+    state: str
+    author: str
+    approver: str | None
+    approved_on: date | None
+    review_due: date | None
+    words: Words
+    changes: dict[str, list[Piece]]
+    hard: list[str]
+
+
+class VersionView(msgspec.Struct, frozen=True):
+    """A version as the page shows it."""
+
+    number: int
+    written_on: date
+    starting_text: bool
+    states: list[str]
+
+
+class EntryView(msgspec.Struct, frozen=True):
+    """An entry as the page shows it: `shown` is the version to read, `against` the one it is compared with."""
+
+    id: str
+    topic: str
+    level: str | None
+    withdrawn_at: datetime | None
+    withdrawn_by: str | None
+    versions: list[VersionView]
+    shown: int
+    against: int | None
+    texts: list[TextView]
+    sources: list[dict[str, Any]]
+    timing: list[dict[str, Any]]
+    conditions: list[str]
+    wordings: dict[str, list[str]]
+
+    @property
+    def newest(self) -> int:
+        """Number of the newest version."""
+        return self.versions[0].number
+
+    def newest_is(self, state: str) -> bool:
+        """Is the newest version, in any language, in this state?"""
+        return state in self.versions[0].states
+
+
+class AnswerController(Controller):
+    """One answer. What may be done stands on each route; who may not approve own words is faq/store.py's rule."""
+
+    path = "/staff/answers"
+    include_in_schema = False
+
+    @get("/{entry:str}", guards=[needs(Permission.READ_ANSWERS)])
+    async def answer(
+        self,
+        entry: EntryId,
+        request: Request[Any, Any, Any],
+        sync_database: Engine,
+        settings: Settings,
+        version: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None,
+        against: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None,
+    ) -> Template:
+        """The answer in one version, compared with another: the one before it unless another is named."""
+        return await _page(request, sync_database, settings, entry, version, against)
+
+    @get("/{entry:str}/edit", guards=[needs(Permission.EDIT_ANSWERS)])
+    async def edit_page(
+        self, entry: EntryId, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings
+    ) -> Template:
+        """The form, with the newest words."""
+        view = await _view(sync_database, settings, entry, None, None)
+        return _form(request, view, {text.language: text.words for text in view.texts}, view.newest)
+
+    @post("/{entry:str}/edit", guards=[needs(Permission.EDIT_ANSWERS)])
+    async def edit(
+        self,
+        entry: EntryId,
+        request: Request[Any, Any, Any],
+        sync_database: Engine,
+        settings: Settings,
+        phrases: Phrases,
+    ) -> Template | Redirect:
+        """Keep the words as a draft; patients get nothing of it before somebody else approves it."""
+        form = await request.form()
+        view = await _view(sync_database, settings, entry, None, None)
+        texts = {text.language: _written(form, text.language) for text in view.texts}
+        based_on = form.get("based_on", "")
+        number = int(based_on) if isinstance(based_on, str) and based_on.isascii() and based_on.isdigit() else 0
+        try:
+            await asyncio.to_thread(
+                editing.write_draft, sync_database, entry, texts, _name(request), _today(phrases), number
+            )
+        except FaqRefusedError as error:
+            return _form(request, view, texts, number, str(error))
+        await note(request, Activity.EDITED_ANSWER, "answer", entry)
+        return Redirect(f"/staff/answers/{entry}", status_code=303)
+
+    @post("/{entry:str}/submit", guards=[needs(Permission.EDIT_ANSWERS)])
+    async def submit(
+        self, entry: EntryId, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings
+    ) -> Template | Redirect:
+        """Send the draft to review."""
+        return await _do(request, sync_database, settings, entry, Activity.SUBMITTED_ANSWER, editing.submit)
+
+    @post("/{entry:str}/send-back", guards=[needs(Permission.EDIT_ANSWERS)])
+    async def send_back(
+        self, entry: EntryId, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings
+    ) -> Template | Redirect:
+        """Take it out of review again."""
+        return await _do(request, sync_database, settings, entry, Activity.RETURNED_ANSWER, editing.send_back)
+
+    @post("/{entry:str}/roll-back/{number:int}", guards=[needs(Permission.EDIT_ANSWERS)])
+    async def roll_back(
+        self,
+        entry: EntryId,
+        number: int,
+        request: Request[Any, Any, Any],
+        sync_database: Engine,
+        settings: Settings,
+        phrases: Phrases,
+    ) -> Template | Redirect:
+        """A new draft that says what an old version said."""
+
+        def change(engine: Engine, entry_id: str, staff: str) -> object:
+            return editing.roll_back(engine, entry_id, number, staff, _today(phrases))
+
+        return await _do(request, sync_database, settings, entry, Activity.ROLLED_BACK_ANSWER, change)
+
+    @post("/{entry:str}/approve/{number:int}", guards=[needs(Permission.APPROVE_ANSWERS)])
+    async def approve(
+        self,
+        entry: EntryId,
+        number: int,
+        request: Request[Any, Any, Any],
+        sync_database: Engine,
+        settings: Settings,
+        phrases: Phrases,
+    ) -> Template | Redirect:
+        """Approve the version that was read, in every language."""
+
+        def change(engine: Engine, entry_id: str, staff: str) -> object:
+            waiting = settings.single_clinician_waiting_days
+            return store.approve(engine, [entry_id], staff, _today(phrases), None, waiting, {entry_id: number})
+
+        return await _do(request, sync_database, settings, entry, Activity.APPROVED_ANSWER, change)
+
+    @post("/approve", guards=[needs(Permission.APPROVE_ANSWERS)])
+    async def approve_many(
+        self, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings, phrases: Phrases
+    ) -> Redirect:
+        """Approve what was ticked in the list, all or nothing, each in the version that the list showed."""
+        form = await request.form()
+        versions: dict[str, int] = {}
+        for one in form.getall("entry", []):
+            entry_id, _, number = str(one).partition(":")
+            versions[entry_id] = int(number) if number.isascii() and number.isdigit() else 0
+        if not versions:
+            return Redirect("/staff/answers?refused=none", status_code=303)
+        waiting = settings.single_clinician_waiting_days
+        await asyncio.to_thread(
+            store.approve, sync_database, list(versions), _name(request), _today(phrases), None, waiting, versions
+        )
+        for entry_id in versions:
+            await note(request, Activity.APPROVED_ANSWER, "answer", entry_id)
+        return Redirect("/staff/answers", status_code=303)
+
+    @post("/{entry:str}/retire", guards=[needs(Permission.APPROVE_ANSWERS)])
+    async def retire(
+        self, entry: EntryId, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings
+    ) -> Template | Redirect:
+        """Stop it for good."""
+        return await _do(request, sync_database, settings, entry, Activity.RETIRED_ANSWER, editing.retire)
+
+    @post("/{entry:str}/withdraw", guards=[needs(Permission.WITHDRAW_ANSWERS)])
+    async def withdraw(
+        self, entry: EntryId, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings
+    ) -> Template | Redirect:
+        """Stop it at once."""
+
+        def change(engine: Engine, entry_id: str, staff: str) -> None:
+            store.withdraw(engine, [entry_id], staff)
+
+        return await _do(request, sync_database, settings, entry, Activity.WITHDREW_ANSWER, change)
+
+    @post("/{entry:str}/resume", guards=[needs(Permission.WITHDRAW_ANSWERS)])
+    async def resume(
+        self, entry: EntryId, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings
+    ) -> Template | Redirect:
+        """Give it again."""
+
+        def change(engine: Engine, entry_id: str, staff: str) -> None:
+            store.resume(engine, [entry_id], staff)
+
+        return await _do(request, sync_database, settings, entry, Activity.RESUMED_ANSWER, change)
+
+    @post("/assistant/withdraw", guards=[needs(Permission.WITHDRAW_ANSWERS)])
+    async def withdraw_assistant(self, request: Request[Any, Any, Any], sync_database: Engine) -> Redirect:
+        """Stop every answer but the urgent cards."""
+        await asyncio.to_thread(store.withdraw_assistant, sync_database, _name(request), withdrawn=True)
+        await note(request, Activity.WITHDREW_ASSISTANT, "assistant", "-")
+        return Redirect("/staff/answers", status_code=303)
+
+    @post("/assistant/resume", guards=[needs(Permission.WITHDRAW_ANSWERS)])
+    async def resume_assistant(self, request: Request[Any, Any, Any], sync_database: Engine) -> Redirect:
+        """Give answers again."""
+        await asyncio.to_thread(store.withdraw_assistant, sync_database, _name(request), withdrawn=False)
+        await note(request, Activity.RESUMED_ASSISTANT, "assistant", "-")
+        return Redirect("/staff/answers", status_code=303)
+
+
+async def _do(
+    request: Request[Any, Any, Any],
+    engine: Engine,
+    settings: Settings,
+    entry: str,
+    what: Activity,
+    change: Callable[[Engine, str, str], object],
+) -> Template | Redirect:
+    """Make a change and record it; a refusal is shown on the answer's page."""
+    try:
+        await asyncio.to_thread(change, engine, entry, _name(request))
+    except FaqRefusedError as error:
+        return await _page(request, engine, settings, entry, None, None, str(error))
+    await note(request, what, "answer", entry)
+    return Redirect(f"/staff/answers/{entry}", status_code=303)
+
+
+def _name(request: Request[Any, Any, Any]) -> str:
+    return str(request.scope["state"]["staff"].name)
+
+
+def _today(phrases: Phrases) -> date:
+    return datetime.now(phrases.clinic.zone).date()
+
+
+def _written(form: Any, language: str) -> Words:
+    def field(name: str) -> str:
+        value = form.get(f"{name}-{language}", "")
+        return value.replace("\r\n", "\n").strip() if isinstance(value, str) else ""
+
+    return Words(field("question"), field("answer"), field("contact") or None)
+
+
+def _form(
+    request: Request[Any, Any, Any], view: EntryView, texts: dict[str, Words], based_on: int, error: str | None = None
+) -> Template:
+    context = {
+        "entry": view, "texts": texts, "based_on": based_on, "error": error,
+        "staff": request.scope["state"]["staff"],
+    }  # fmt: skip
+    return Template("answer_edit.html", context=context, status_code=400 if error else 200)
+
+
+async def _page(
+    request: Request[Any, Any, Any],
+    engine: Engine,
+    settings: Settings,
+    entry: str,
+    version: int | None,
+    against: int | None,
+    error: str | None = None,
+) -> Template:
+    member = request.scope["state"]["staff"]
+    view = await _view(engine, settings, entry, version, against)
+    may = ROLE_PERMISSIONS[member.role]
+    context = {
+        "entry": view,
+        "error": error,
+        "may_edit": Permission.EDIT_ANSWERS in may,
+        "may_approve": Permission.APPROVE_ANSWERS in may,
+        "may_withdraw": Permission.WITHDRAW_ANSWERS in may,
+        "zone": request.app.state.zone,
+        "staff": member,
+    }
+    return Template("answer.html", context=context, status_code=400 if error else 200)
+
+
+async def _view(
+    engine: Engine, settings: Settings, entry_id: str, version: int | None, against: int | None
+) -> EntryView:
+    """Read the entry; raises NotFoundException for one that does not exist, or a version of it."""
+
+    def read() -> EntryView:
+        terms = read_terms(settings.data / "plain_terms.yml")
+        with Session(engine.execution_options(**READS_ONLY)) as session:
+            entry = session.get(Entry, entry_id)
+            if entry is None:
+                raise NotFoundException("There is no such answer.")
+            try:
+                shown = editing.version_of(entry, version) if version else entry.versions[-1]
+                before = [one for one in entry.versions if one.number < shown.number]
+                other = editing.version_of(entry, against) if against else (before[-1] if before else None)
+            except FaqRefusedError as error:
+                raise NotFoundException(f"{error}.") from None
+            wordings: dict[str, list[str]] = {}
+            for wording in entry.wordings:
+                wordings.setdefault(wording.language, []).append(wording.text)
+            return EntryView(
+                id=entry.id,
+                topic=entry.topic,
+                level=entry.level,
+                withdrawn_at=entry.withdrawn_at,
+                withdrawn_by=entry.withdrawn_by,
+                versions=[
+                    VersionView(
+                        one.number, one.written_on, one.starting_text, sorted({text.state for text in one.texts})
+                    )
+                    for one in reversed(entry.versions)
+                ],
+                shown=shown.number,
+                against=other.number if other else None,
+                texts=[_text(text, other, terms) for text in shown.texts],
+                sources=[{"name": one.name, "url": one.url, "grade": one.grade} for one in shown.sources],
+                timing=shown.timing,
+                conditions=shown.conditions,
+                wordings=wordings,
+            )
+
+    return await asyncio.to_thread(read)
+
+
+def _text(text: VersionText, other: Version | None, terms: list[str]) -> TextView:
+    old = next((one for one in other.texts if one.language == text.language), None) if other else None
+    words = Words(text.question, text.answer, text.when_to_contact)
+    changes = {}
+    if old is not None:
+        for field in ("question", "answer", "when_to_contact"):
+            before, after = getattr(old, field) or "", getattr(text, field) or ""
+            if before != after:
+                changes[field] = compared(before, after)
+    as_file = TextInFile(text.question, text.answer, text.when_to_contact)
+    return TextView(
+        text.language,
+        text.state,
+        text.author,
+        text.approver,
+        text.approved_on,
+        text.review_due,
+        words,
+        changes,
+        hard_to_read(as_file, text.language, terms),
+    )
