@@ -28,6 +28,8 @@ CHATS = itertools.count(7_000_001)
 def bot_api() -> Iterator[BotApiServer]:
     with BotApiServer() as server:
         server.webhook = {"url": "https://left.over.example/from/another/time"}
+        server.faults["getWebhookInfo"] = [Fault("quiet", 1), Fault("error")]
+        server.faults["setMyCommands"] = [Fault("quiet", 1)]
         yield server
 
 
@@ -96,6 +98,14 @@ def test_polling_removes_a_webhook_and_registers_the_commands_in_each_language(
     assert names == ["start", "help", "today", "person", "emergency", "language", "privacy", "delete", "stop"]
     assert bot_api.commands["ms"] != bot_api.commands["en"] == bot_api.commands[""]
     assert not bot_api.called("getMe")
+
+
+def test_a_start_that_telegram_refuses_stops_nothing(app: Instance, bot_api: BotApiServer) -> None:
+    bot_api.wait_for(lambda: not bot_api.webhook["url"])
+    # The fixture had it refuse the first calls; the app was ready all the same, and set up everything soon after.
+    assert bot_api.faults["getWebhookInfo"] == bot_api.faults["setMyCommands"] == []
+    assert "could not be set (RetryAfter)" in app.whole_log()
+    assert "did not take the menu of commands" in app.whole_log()
 
 
 def test_a_first_question_is_answered_after_consent_and_not_kept_before(
