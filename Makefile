@@ -80,7 +80,7 @@ lint: install-dev  ## ruff, mypy, import-linter
 unit: install-dev  ## the fast tests
 	@$(PY) -m pytest -q tests/unit
 
-test-long: install-dev  ## what takes minutes: a long talk; each stored wording hidden while it is asked
+test-long: install-dev  ## what takes minutes: a long talk; Telegram under load and with apps killed; each stored wording hidden while it is asked
 	@$(PY) -m needlepoint train --if-due
 	@$(PY) -m pytest -q -s -m long tests
 

@@ -47,7 +47,7 @@ _FOUND_IN_ITS_CLAUSE = 0.3
 #: No rule found anything.
 _NOTHING_FOUND = _Trust(0.4, 0.25)
 #: The same in few words.
-_FEW_WORDS = _Trust(0.9, 0.4)
+_FEW_WORDS = _Trust(0.95, 0.4)
 #: The rules see that a symptom is denied, past or only asked about, or that something is said to be over.
 _EXCUSED = _Trust(0.6, 0.2)
 

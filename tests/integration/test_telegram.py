@@ -28,6 +28,8 @@ CHATS = itertools.count(7_000_001)
 def bot_api() -> Iterator[BotApiServer]:
     with BotApiServer() as server:
         server.webhook = {"url": "https://left.over.example/from/another/time"}
+        server.faults["getWebhookInfo"] = [Fault("quiet", 1), Fault("error")]
+        server.faults["setMyCommands"] = [Fault("quiet", 1)]
         yield server
 
 
@@ -91,11 +93,19 @@ def test_polling_removes_a_webhook_and_registers_the_commands_in_each_language(
     app: Instance, bot_api: BotApiServer
 ) -> None:
     bot_api.wait_for(lambda: set(bot_api.commands) == {"", "en", "ms"}, what="the menus of commands")
-    assert bot_api.webhook["url"] == ""
+    bot_api.wait_for(lambda: bot_api.webhook["url"] == "", what="the end of the webhook")
     names = [command["command"] for command in bot_api.commands["ms"]]
     assert names == ["start", "help", "today", "person", "emergency", "language", "privacy", "delete", "stop"]
     assert bot_api.commands["ms"] != bot_api.commands["en"] == bot_api.commands[""]
     assert not bot_api.called("getMe")
+
+
+def test_a_start_that_telegram_refuses_stops_nothing(app: Instance, bot_api: BotApiServer) -> None:
+    bot_api.wait_for(lambda: not bot_api.webhook["url"])
+    # The fixture had it refuse the first calls; the app was ready all the same, and set up everything soon after.
+    assert bot_api.faults["getWebhookInfo"] == bot_api.faults["setMyCommands"] == []
+    assert "could not be set (RetryAfter)" in app.whole_log()
+    assert "did not take the menu of commands" in app.whole_log()
 
 
 def test_a_first_question_is_answered_after_consent_and_not_kept_before(
@@ -322,6 +332,14 @@ def test_the_pictures_of_an_album_get_one_reply(app: Instance, patient: Patient,
     patient.next(count)
     bot_api.wait_for(lambda: settled(app))
     assert len(patient.got) == count + 1
+
+
+def test_an_album_before_consent_gets_one_reply_too(app: Instance, stranger: Patient, bot_api: BotApiServer) -> None:
+    for _ in range(3):
+        stranger.send(photo=[{"file_id": "f"}], media_group_id="album-2")
+    stranger.next(0)
+    stranger.say("/help")
+    assert len(stranger.got) == 2
 
 
 def test_a_picture_before_consent_gets_the_sentence_the_signs_and_the_question_for_consent(stranger: Patient) -> None:

@@ -18,15 +18,15 @@ pytestmark = pytest.mark.long
 PEOPLE = 200
 UPDATES = 10_000
 
-#: What people send, one after the other, and the words by which its answer is known.
+#: What people send, one after the other, and what is in the first line of its answer and of no other.
 SENT: list[tuple[dict[str, Any], str]] = [
-    ({"text": "does it hurt?"}, "Does microneedling hurt?"),
-    ({"text": "/help"}, "Write your question in your own words"),
-    ({"text": "when can I swim?"}, "When can I swim?"),
+    ({"text": "does it hurt?"}, "hurt"),
+    ({"text": "/help"}, "Write your question in"),
+    ({"text": "when can I swim?"}, "swim"),
     ({"text": "/privacy"}, "If you agree, we store this conversation"),
     ({"sticker": {"file_id": "x"}}, "I cannot read stickers"),
     ({"text": "/language"}, "Which language would you like?"),
-    ({"text": "how much is the home kit?"}, "How much is the home roller kit?"),
+    ({"text": "how much is the home kit?"}, "How much"),
     ({"text": "/delete"}, "Delete this conversation with everything"),
 ]
 APOLOGY = "I am sorry, I cannot answer just now."
@@ -116,9 +116,10 @@ def _answers(one: Patient, expected: list[str], trouble: Trouble) -> tuple[list[
     for message in one.got[2:]:
         marked = message.text.startswith(MARK)
         text = message.text.removeprefix(MARK)
-        if len(answers) < len(expected) and text.startswith((expected[len(answers)], APOLOGY)):
-            answers.append(APOLOGY if text.startswith(APOLOGY) else expected[len(answers)])
+        line = text.partition("\n")[0]
+        if len(answers) < len(expected) and (expected[len(answers)] in line or line.startswith(APOLOGY)):
+            answers.append(APOLOGY if line.startswith(APOLOGY) else expected[len(answers)])
         else:
-            assert marked and answers and text.startswith(answers[-1]), (one.chat, message.text[:100], answers[-2:])
+            assert marked and answers and answers[-1] in line, (one.chat, message.text[:100], answers[-2:])
             repeats += 1
     return answers, repeats

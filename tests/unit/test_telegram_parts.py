@@ -332,3 +332,15 @@ def test_every_phrase_of_the_channel_can_be_shown(phrases: Phrases, language: st
     for key in ours:
         for part in render_text(phrases.say(key, language)):
             assert read_html(part.html).text == part.plain
+
+
+def test_the_tests_that_the_documentation_names_exist() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "telegram.md").read_text()))
+    written = "".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
+    assert len(named) > 40
+    assert [name for name in named if f"def {name}(" not in written] == []
+
+
+def test_all_25_faults_have_their_line_in_the_documentation() -> None:
+    page = (ROOT / "docs" / "telegram.md").read_text()
+    assert [int(number) for number in re.findall(r"^\| (\d{1,2}) \|", page, re.MULTILINE)] == list(range(1, 26))

@@ -91,6 +91,8 @@ class Arrivals:
 
     async def _take_from(self, name: str, inbound: Inbound) -> None:
         context, memory = self._context, self._context.memory
+        if inbound.kind in ("blocked", "unblocked") and await chats.find(context.database, name) is None:
+            return  # who was never here leaves no trace by leaving
         address = context.sealing.seal(str(inbound.chat_id).encode())
         chat = await chats.meet(context.database, name, address, context.language(inbound.language_code))
         memory.know(chat)
@@ -98,6 +100,8 @@ class Arrivals:
         at_once = urgent is not None or await self._pressed_yes(chat, inbound)
         if not at_once and memory.too_fast(name):
             await self._slow_down(chat, inbound)
+            return
+        if chat.consent is None and inbound.album and not at_once and self._is_known_album(name, inbound):
             return
         kept = self._kept(inbound, chat, urgent)
         content = context.sealing.seal(msgspec.json.encode(kept))
@@ -122,6 +126,10 @@ class Arrivals:
         if inbound.kind not in ("text", "attachment") or not inbound.text:
             return None
         return self._context.reception.urgent_in(conversation, inbound.client_id, inbound.text)
+
+    def _is_known_album(self, name: str, inbound: Inbound) -> bool:
+        """Did another picture of this album come? Before consent that is remembered in memory only."""
+        return not self._context.memory.may_tell(name, f"album {inbound.album}", _EVERY_HOUR)
 
     async def _pressed_yes(self, chat: Chat, inbound: Inbound) -> bool:
         pressed = keyboards.pressed(inbound.press) if inbound.kind == "press" else None

@@ -8,6 +8,7 @@ import logging
 import warnings
 from contextlib import suppress
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -15,7 +16,7 @@ from telegram import Bot, BotCommand, InlineKeyboardButton, InlineKeyboardMarkup
 from telegram.error import BadRequest, Forbidden, InvalidToken, NetworkError, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
-from needlepoint.channels.telegram.configured import TelegramSettings
+from needlepoint.channels.telegram.configured import LOOPBACK, TelegramSettings
 from needlepoint.channels.telegram.keyboards import Keyboard
 from needlepoint.channels.telegram.rendering import Part
 
@@ -78,6 +79,8 @@ class BotApi:
 
     def __init__(self, settings: TelegramSettings) -> None:
         limits: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 10, "write_timeout": 5, "pool_timeout": 5}
+        if urlsplit(settings.api).hostname in LOOPBACK:  # no proxy leads to this machine
+            limits["httpx_kwargs"] = {"trust_env": False}
         self._request = _Request(connection_pool_size=_CONNECTIONS, **limits)
         self._polling = _Request(connection_pool_size=2, **limits)
         # Not initialised: that would ask Telegram who we are, and a start must not hang on that.

@@ -80,6 +80,7 @@ class TelegramChannel:
             asyncio.create_task(_every(LOOK_EVERY, self._workers.look)),
             asyncio.create_task(_every(RENEW_EVERY, self._workers.keep_leases)),
             asyncio.create_task(_every(TIDY_EVERY, self._tidy)),
+            asyncio.create_task(self._set_commands()),
         ]
 
     async def close(self) -> None:
@@ -100,9 +101,8 @@ class TelegramChannel:
         await self._context.api.close()
 
     async def _set_up(self) -> None:
-        """Have Telegram send updates the way the settings say, register the commands, then poll where that is set."""
+        """Have Telegram send updates the way the settings say, and poll where that is set."""
         await _until_it_works("the way updates come", self._set_way)
-        await self._set_commands()
         if self.settings.updates == "polling":
             await poll(self._context, self._arrivals)
 
@@ -122,11 +122,18 @@ class TelegramChannel:
 
     async def _set_commands(self) -> None:
         """The menu of commands in each language; the first of them is also for all others."""
-        phrases = self._context.phrases
-        for language in [None, *phrases.languages]:
-            said = {name: phrases.say(f"telegram_command_{name}", phrases.language(language)) for name in COMMANDS}
-            if not await self._context.api.set_commands(said, language):
+        phrases, pause = self._context.phrases, 2.0
+        left: list[str | None] = [None, *phrases.languages]
+        while left:
+            refused = []
+            for language in left:
+                said = {name: phrases.say(f"telegram_command_{name}", phrases.language(language)) for name in COMMANDS}
+                if not await self._context.api.set_commands(said, language):
+                    refused.append(language)
+            if left := refused:
                 log.warning("Telegram did not take the menu of commands; the commands themselves work")
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 600.0)
 
     async def _tidy(self) -> None:
         await inbox.forget_old(self._context.database)

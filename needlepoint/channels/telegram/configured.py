@@ -18,7 +18,8 @@ _TOKEN = re.compile(r"([0-9]{1,18}):[A-Za-z0-9_-]{20,100}")
 #: Where Telegram posts updates to, below the app's address. It holds no secret: addresses end up in logs.
 WEBHOOK_PATH = "/telegram/webhook"
 
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+#: Names of this machine.
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class TelegramSettings(msgspec.Struct, frozen=True):
@@ -56,7 +57,7 @@ def read_telegram(settings: Settings) -> TelegramSettings | None:
             )
         webhook_url = base + WEBHOOK_PATH
     api = _base(settings.telegram_api_base_url, "api_base_url")
-    if urlsplit(api).scheme == "http" and urlsplit(api).hostname not in _LOOPBACK:
+    if urlsplit(api).scheme == "http" and urlsplit(api).hostname not in LOOPBACK:
         raise SettingsError(
             _name("api_base_url") + " must begin with https:// (the token travels in it); http only on this machine"
         )

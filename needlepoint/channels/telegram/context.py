@@ -103,9 +103,13 @@ class Memory:
             self._held.popitem(last=False)
 
     def held(self, chat: str) -> Held | None:
-        """Take the question that waits for consent, if it is not too old."""
-        held = self._held.pop(chat, None)
+        """The question that waits for consent, if it is not too old."""
+        held = self._held.get(chat)
         return held if held is not None and time.monotonic() - held.since < HELD_FOR else None
+
+    def let_go(self, chat: str) -> None:
+        """The question that waited is answered."""
+        self._held.pop(chat, None)
 
     def too_fast(self, chat: str) -> bool:
         """Count a message; has this chat sent more in the last minute than it may?"""

@@ -277,6 +277,7 @@ async def _agree(context: Context, chat: Chat, version: str) -> Handled:
         kept=True,
     )
     await context.reception.receive(asked)
+    context.memory.let_go(chat.id)
     return Handled([Say(context.phrases.say("telegram_agreed_held", chat.language))])
 
 
