@@ -310,7 +310,7 @@ class BotApiServer:
             time.sleep(0.2)
         raise AssertionError(f"the update was not taken within {within} s: {self.posted[-5:]}")
 
-    def wait_for(self, condition: Callable[[], Any], within: float = 20, what: str = "it") -> Any:
+    def wait_for(self, condition: Callable[[], Any], within: float = 40, what: str = "it") -> Any:
         """Wait until something is so; returns it."""
         ends = time.monotonic() + within
         while True:
@@ -403,18 +403,18 @@ class Patient:
         """All messages of the bot."""
         return self.server.messages[self.chat]
 
-    def say(self, text: str, within: float = 20) -> Message:
+    def say(self, text: str, within: float = 40) -> Message:
         """Write a text and wait for the next message; returns the last part that came."""
         before = len(self.got)
         self.send(text=text)
         return self.next(before, within)
 
-    def next(self, before: int, within: float = 20) -> Message:
+    def next(self, before: int, within: float = 40) -> Message:
         """The message behind the first `before` ones."""
         self.server.wait_for(lambda: len(self.got) > before, within, f"message {before + 1}")
         return self.got[before]
 
-    def pressed(self, message: Message, title: str, within: float = 20) -> Message:
+    def pressed(self, message: Message, title: str, within: float = 40) -> Message:
         """Press a button and wait for what it brings."""
         before = len(self.got)
         self.press(message, title)
