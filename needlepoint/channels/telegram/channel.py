@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from zoneinfo import ZoneInfo
@@ -109,11 +110,12 @@ class TelegramChannel:
 
     async def _open_when_ready(self) -> None:
         """Red flags are answered from the first moment; questions wait for engine and answers, but not for ever."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(READY_WITHIN):
-                while not await self._ready():
-                    await asyncio.sleep(0.2)
-        self._workers.open()
+        ends = time.monotonic() + READY_WITHIN
+        try:
+            while time.monotonic() < ends and not await self._ready():
+                await asyncio.sleep(0.2)
+        finally:
+            self._workers.open()
 
     async def _set_up(self) -> None:
         """Have Telegram send updates the way the settings say, and poll where that is set."""
