@@ -112,7 +112,7 @@ class TelegramChannel:
         """Red flags are answered from the first moment; questions wait for engine and answers, but not for ever."""
         ends = time.monotonic() + READY_WITHIN
         try:
-            while time.monotonic() < ends and not await self._ready():
+            while time.monotonic() < ends and not await self._ready():  # noqa: ASYNC110 - it is asked of others
                 await asyncio.sleep(0.2)
         finally:
             self._workers.open()
