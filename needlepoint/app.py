@@ -133,6 +133,10 @@ def create_app(settings: Settings) -> Built:
         notify=notify,
         alert_to=channels.first,
     )
+
+    async def can_answer() -> bool:
+        return bool(answers.published and answers.published.entries) and await engines.ready()
+
     if telegram_settings is not None:
         telegram = TelegramChannel(
             telegram_settings,
@@ -142,6 +146,7 @@ def create_app(settings: Settings) -> Built:
             phrases=phrases,
             zone=clinic.zone,
             rate_limit=settings.rate_limit,
+            ready=can_answer,
         )
     alerts = StaffAlerts(database, channels, open_senders(channels, clinic.zone))
 

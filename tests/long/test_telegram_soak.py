@@ -101,8 +101,8 @@ def test_ten_thousand_updates_are_answered_in_order_whatever_goes_wrong_on_the_w
             assert len(one.got) == 2 + len(answers) + repeats, [message.text[:60] for message in one.got]
             apologised += sum(answer == APOLOGY for answer in answers)
             repeated += repeats
-        print(f"{repeated} repeats, all marked, of {sum(trouble.ambiguous.values())} that were unclear; ")
-        print(f"{apologised} apologies for turns that the killed app was in the middle of")
+        print(f"{repeated} repeats, all marked, of {sum(trouble.ambiguous.values())} that were unclear")
+        print(f"{apologised} apologies (turns of the killed app, or that took longer than their lease)")
         # The killed app had at most its workers' turns and sendings under way.
         assert apologised <= 16
         assert repeated <= sum(trouble.ambiguous.values()) + 16

@@ -35,6 +35,9 @@ CARD_ATTEMPTS = 4
 #: Quiet that Telegram asks for is waited out at once up to so many seconds.
 _SHORT_QUIET = 5.0
 
+#: Seconds that the database is away after which people are told that they have to wait.
+_MORE_THAN_A_MOMENT = 3.0
+
 _EVERY_HOUR = 3600.0
 _EVERY_MINUTE = 60.0
 
@@ -86,8 +89,10 @@ class Arrivals:
             await self._take_from(name, inbound)
         except DATABASE_ERRORS as error:
             log.error("the database did not take an update: %s", type(error).__name__)
-            if not self._without_database(name, inbound):
+            if not self._without_database(name, inbound, context.memory.database(away=True)):
                 raise
+        else:
+            context.memory.database(away=False)
 
     async def _take_from(self, name: str, inbound: Inbound) -> None:
         context, memory = self._context, self._context.memory
@@ -250,8 +255,9 @@ class Arrivals:
 
     # -- when the database is away ---------------------------------------------------------------------------------
 
-    def _without_database(self, name: str, inbound: Inbound) -> bool:
-        """A red flag is answered all the same; returns whether it was one. Others hear that they have to wait."""
+    def _without_database(self, name: str, inbound: Inbound, seconds: float) -> bool:
+        """A red flag is answered all the same; returns whether it was one. Others hear that they have to wait, where
+        the database was away for more than a moment."""
         memory = self._context.memory
         chat = memory.chat(name)
         conversation = chat.conversation if chat else record.new_id()
@@ -260,7 +266,8 @@ class Arrivals:
             if not memory.seen(inbound.update_id):
                 self._behind(self._card_without_database(chat, conversation, language, inbound))
             return True
-        if inbound.kind in ("text", "attachment", "command") and memory.may_tell(name, "cannot now", _EVERY_HOUR / 6):
+        asks = inbound.kind in ("text", "attachment", "command")
+        if asks and seconds >= _MORE_THAN_A_MOMENT and memory.may_tell(name, "cannot now", _EVERY_HOUR / 6):
             self._behind(self._tell(inbound.chat_id, "telegram_cannot_now", language))
         return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from zoneinfo import ZoneInfo
@@ -30,6 +31,9 @@ LOOK_EVERY = 1.0
 #: Seconds between looks for what may be forgotten.
 TIDY_EVERY = 3600.0
 
+#: Seconds after which questions are answered although engine or answers are not there: with an apology.
+READY_WITHIN = 60.0
+
 #: Seconds that work under way gets at a stop.
 DRAIN = 8.0
 
@@ -47,8 +51,11 @@ class TelegramChannel:
         phrases: Phrases,
         zone: ZoneInfo,
         rate_limit: int,
+        ready: Callable[[], Awaitable[bool]],
     ) -> None:
+        """`ready`: can questions be answered now? What waited through a restart is not answered before."""
         self.settings = settings
+        self._ready = ready
         #: Posts to the webhook without its secret.
         self.refused = 0
         self._context = Context(
@@ -81,6 +88,7 @@ class TelegramChannel:
             asyncio.create_task(_every(RENEW_EVERY, self._workers.keep_leases)),
             asyncio.create_task(_every(TIDY_EVERY, self._tidy)),
             asyncio.create_task(self._set_commands()),
+            asyncio.create_task(self._open_when_ready()),
         ]
 
     async def close(self) -> None:
@@ -99,6 +107,15 @@ class TelegramChannel:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
         await self._context.api.close()
+
+    async def _open_when_ready(self) -> None:
+        """Red flags are answered from the first moment; questions wait for engine and answers, but not for ever."""
+        ends = time.monotonic() + READY_WITHIN
+        try:
+            while time.monotonic() < ends and not await self._ready():  # noqa: ASYNC110 - it is asked of others
+                await asyncio.sleep(0.2)
+        finally:
+            self._workers.open()
 
     async def _set_up(self) -> None:
         """Have Telegram send updates the way the settings say, and poll where that is set."""

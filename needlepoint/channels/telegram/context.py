@@ -69,6 +69,7 @@ class Memory:
         self._heard: OrderedDict[str, deque[float]] = OrderedDict()
         self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._seen: OrderedDict[int, None] = OrderedDict()
+        self._away_since: float | None = None
         #: Urgent cards by conversation and message.
         self.cards: OrderedDict[tuple[str, str], Fate] = OrderedDict()
 
@@ -142,6 +143,15 @@ class Memory:
         if len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
         return False
+
+    def database(self, *, away: bool) -> float:
+        """Note whether the database took what it was given; returns for how many seconds it has not."""
+        if not away:
+            self._away_since = None
+            return 0.0
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+        return time.monotonic() - self._away_since
 
     def fate(self, conversation: str, client_id: str, fate: Fate) -> None:
         """Note what becomes of an urgent card."""

@@ -54,11 +54,16 @@ class Workers:
         on_sqlite = context.database.dialect.name == "sqlite"
         self._at_a_time = asyncio.Semaphore(AT_A_TIME_ON_SQLITE if on_sqlite else AT_A_TIME)
         self._later: dict[str, asyncio.TimerHandle] = {}
+        self._open = False
         self._closing = False
+
+    def open(self) -> None:
+        """Begin to work. What came before is found by the next look."""
+        self._open = True
 
     def wake(self, chat: str) -> None:
         """There may be something to do for this chat."""
-        if self._closing:
+        if self._closing or not self._open:
             return
         if chat in self._working:
             self._again.add(chat)
@@ -83,6 +88,8 @@ class Workers:
 
     async def look(self) -> None:
         """Find what other processes left or put there. Raises what the database raises."""
+        if not self._open:
+            return
         database, bot = self._context.database, self._context.settings.bot
         for found in (
             await inbox.chats_waiting(database, bot, 100),
