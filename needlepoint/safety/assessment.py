@@ -45,11 +45,11 @@ _FOUND = _Trust(0.05, 0.0)
 #: play it down, or ask after something else as well, do not make it so.
 _FOUND_IN_ITS_CLAUSE = 0.3
 #: No rule found anything.
-_NOTHING_FOUND = _Trust(0.4, 0.25)
+_NOTHING_FOUND = _Trust(0.4, 0.3)
 #: The same in few words.
-_FEW_WORDS = _Trust(0.95, 0.4)
+_FEW_WORDS = _Trust(0.95, 0.6)
 #: The rules see that a symptom is denied, past or only asked about, or that something is said to be over.
-_EXCUSED = _Trust(0.6, 0.2)
+_EXCUSED = _Trust(0.6, 0.3)
 
 #: So many words are few.
 FEW_WORDS = 12
