@@ -40,10 +40,12 @@ from needlepoint.channels.web import routes as web
 from needlepoint.channels.web import widget
 from needlepoint.channels.web.streams import Streams
 from needlepoint.clinic import read_clinic
+from needlepoint.conversations import stepping_in
 from needlepoint.conversations.engine_client import EngineClient
 from needlepoint.conversations.journal import Journal
 from needlepoint.conversations.reception import Cards, Reception
 from needlepoint.conversations.staff_alerts import Channel
+from needlepoint.db.base import now
 from needlepoint.db.connect import READS_ONLY, connect, connect_async
 from needlepoint.db.migrate import newest_revision
 from needlepoint.faq.cards import UrgentCards
@@ -146,10 +148,14 @@ def create_app(settings: Settings) -> Built:
                 log.error("the answers could not be read: %s", type(error).__name__)
             await asyncio.sleep(LOOK_EVERY)
 
+    async def keep_promises() -> None:
+        for conversation in await stepping_in.end_what_was_promised(database, phrases, now()):
+            streams.wake(conversation)
+
     async def look_after_the_left_behind() -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            for duty in (reception.apologise_for_abandoned, reception.replay_journal):
+            for duty in (reception.apologise_for_abandoned, reception.replay_journal, keep_promises):
                 try:
                     await duty()
                 except Exception as error:  # mostly: the database is still away

@@ -12,15 +12,17 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
+from sqlalchemy import func
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from needlepoint.conversations import record
 from needlepoint.conversations.carried import compose, slots_to_keep, to_keep
-from needlepoint.conversations.engine_client import EngineClient, EngineError
+from needlepoint.conversations.engine_client import EngineClient, EngineError, Parse
 from needlepoint.conversations.journal import Journal, JournalEntry
+from needlepoint.conversations.models import Conversation
 from needlepoint.conversations.recent import RecentMessages
-from needlepoint.conversations.record import Known, Offered, Outcome, Taken, UnknownConversationError
+from needlepoint.conversations.record import HandedBackError, Known, Offered, Outcome, Taken, UnknownConversationError
 from needlepoint.conversations.staff_alerts import AlertTo
 from needlepoint.conversations.urgent_thread import CLOSING_CHOICES, OpenThreads, UrgentThread
 from needlepoint.db.base import now
@@ -52,6 +54,9 @@ ATTENTION = {
     "unknown_value": "asked_for_a_value_not_set",
     "answer_withheld": "asked_for_a_withheld_answer",
 }
+
+#: From this probability on a message may describe a symptom, whatever intent is likelier.
+MAYBE_A_SYMPTOM = 0.25
 
 #: Events of the outbox that were just committed, for this process's open streams: conversation id.
 Notify = Callable[[str], None]
@@ -170,6 +175,10 @@ class Reception:
             self._keep(self._entry(incoming, masked.text, list(masked.kinds), assessed, "apologised", reply))
             return Received(incoming.client_id, "apologised", None, now(), reply)
 
+    def wake(self, conversation: str) -> None:
+        """Something was sent to this conversation without a message: its open streams look."""
+        self._notify(conversation)
+
     def is_urgent(self, text: str) -> bool:
         """Would this text by itself get the urgent card?"""
         return assess(self._rules, text, []).level in ENDS_THE_TURN
@@ -257,6 +266,7 @@ class Reception:
                     msgspec.to_builtins(thread),
                     at,
                     self._alert_to,
+                    self._provenance(),
                 )
             except UnknownConversationError:
                 await record.alert_without_consent(self._database, assessed, at, self._alert_to)
@@ -310,10 +320,17 @@ class Reception:
                 go_on = Offered(START_SUITABILITY_CHECK, "")
                 form = await self._ask_engine(incoming, text, go_on, assessment, taken, state, started)
                 outcome = _with_the_form(outcome, form)
+            if state.taken_by_id is not None:
+                outcome = msgspec.structs.replace(outcome, remember={**outcome.remember, **self._promised()})
+        elif state.taken_by_id is not None:
+            outcome = self._left_to_staff(incoming, text, assessment, taken, state)
         else:
             outcome = await self._ask_engine(incoming, text, chosen, assessment, taken, state, started)
-        turn_number = state.turn_number if outcome.state == "answered" else None
-        known = await record.commit(self._database, incoming.conversation, taken, turn_number, outcome)
+        try:
+            known = await self._commit(incoming, taken, state, outcome)
+        except HandedBackError:
+            outcome = await self._ask_engine(incoming, text, chosen, assessment, taken, state, started)
+            known = await self._commit(incoming, taken, state, outcome)
         if known is None:
             found = await record.find(self._database, incoming.conversation, incoming.client_id)
             if found is None:
@@ -321,6 +338,39 @@ class Reception:
             return _received(incoming, found)
         self._notify(incoming.conversation)
         return _received(incoming, known)
+
+    async def _commit(self, incoming: Incoming, taken: Taken, state: record.State, outcome: Outcome) -> Known | None:
+        turn_number = state.turn_number if outcome.state == "answered" else None
+        return await record.commit(self._database, incoming.conversation, taken, turn_number, outcome)
+
+    def _left_to_staff(
+        self, incoming: Incoming, text: str, assessment: Assessment, taken: Taken, state: record.State
+    ) -> Outcome:
+        """What is committed for a message while a person of the clinic answers: it waits for them, the dialogue too.
+
+        Safety does not pause: in doubt its question is asked all the same.
+        """
+        language = self._phrases.language(guess_language(text) or state.language)
+        waits = Reply(kind="smalltalk", topic="human", text=self._phrases.say("staff_waiting", language))
+        plain = msgspec.structs.replace(waits, kind="decline")
+        said = self._asked_in_doubt(plain, assessment, state, language) or (None if state.told_waiting else waits)
+        reply, offered = _with_tokens(said, taken.seq) if said else (None, [])
+        return Outcome(
+            state="answered",
+            reply=msgspec.to_builtins(reply),
+            provenance={**self._provenance(), "with_staff": True, "offered": offered},
+            slots=state.slots,
+            active_loop=state.active_loop,
+            open_question=[one["entry"] for one in offered],
+            remember={"told_waiting": True, **self._promised()},
+            queues=["missed"] if offered else [],
+            with_staff=True,
+        )
+
+    def _promised(self) -> dict[str, Any]:
+        """The columns that say until when staff are to write; who waits already is not put off."""
+        within = timedelta(minutes=self._phrases.clinic.staff_chat.answer_within)
+        return {"answer_by": func.coalesce(Conversation.answer_by, now() + within)}
 
     def _thread_outcome(
         self,
@@ -406,6 +456,9 @@ class Reception:
         reply, offered = _with_tokens(in_doubt or said.reply, taken.seq)
         reply = msgspec.structs.replace(reply, urgency=most_urgent([reply.urgency, assessment.level]))
         attention = [ATTENTION[kind] for effect in said.effects if (kind := effect.get("type")) in ATTENTION]
+        if "wants_a_person" in attention and self._phrases.clinic.staff_chat.is_open(self._local_time()):
+            reply = self._with_promise(reply, self._phrases.language(language))
+            remember |= self._promised()
         if reply.topic == "urgent" and assessment.level == "none":
             attention.append("possibly_missed_urgent")
         return Outcome(
@@ -420,14 +473,28 @@ class Reception:
                 "entities": turn.parse.entities,
                 "actions": turn.actions,
                 "offered": offered,
+                "treatment": {
+                    "had": _times(state.had_from, state.had_until),
+                    "booked": _times(state.booked_from, state.booked_until),
+                },
                 "latency_ms": _milliseconds(started),
             },
+            queues=["missed"] if _sounds_ill(turn.parse, reply, assessment) else [],
             slots=slots_to_keep(turn.slots),
             active_loop=turn.active_loop,
             open_question=[one["entry"] for one in offered] if reply.kind == "clarify" else [],
             attention=attention,
             remember=remember,
         )
+
+    def _local_time(self) -> datetime:
+        return now().astimezone(self._phrases.clinic.zone)
+
+    def _with_promise(self, reply: Reply, language: str) -> Reply:
+        """The reply, and within how long somebody of the staff writes."""
+        within = self._phrases.duration(self._phrases.clinic.staff_chat.answer_within / 60, language)
+        promise = self._phrases.say("staff_promise", language, duration=within)
+        return msgspec.structs.replace(reply, text=f"{reply.text}\n\n{promise}")
 
     def _asked_in_doubt(self, reply: Reply, assessment: Assessment, state: record.State, language: str) -> Reply | None:
         """The safety question in place of the engine's reply, where safety is in doubt and did not ask just now."""
@@ -553,6 +620,17 @@ class Reception:
         )
 
 
+def _sounds_ill(parse: Parse, reply: Reply, assessment: Assessment) -> bool:
+    """Did somebody describe a symptom and get an ordinary reply, without any level of safety? Staff read that."""
+    if assessment.level != "none" or reply.kind not in ("answer", "clarify", "decline") or reply.topic == "urgent":
+        return False
+    likely = [
+        parse.intent or {},
+        *(one for one in parse.intent_ranking if one.get("confidence", 0.0) >= MAYBE_A_SYMPTOM),
+    ]
+    return bool(assessment.doubt) or any(one.get("name") == "report_symptom" for one in likely)
+
+
 def assessment_data(assessment: Assessment) -> dict[str, Any]:
     """What the record keeps of an assessment: no words of the message, only where the evidence stood."""
     return {
@@ -575,7 +653,7 @@ def _with_the_form(closing: Outcome, form: Outcome) -> Outcome:
 
     Where the engine could not ask it, the closing words stand alone.
     """
-    if form.state != "answered":
+    if form.state != "answered" or form.reply is None or closing.reply is None:
         return closing
     reply = {**form.reply, "text": f"{closing.reply['text']}\n\n{form.reply['text']}"}
     provenance = {**form.provenance, "urgent_thread": "over"}
