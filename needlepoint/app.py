@@ -61,7 +61,10 @@ from needlepoint.staff.activity_pages import ActivityController
 from needlepoint.staff.alerts import AlertsController
 from needlepoint.staff.answer_pages import AnswerController
 from needlepoint.staff.answers import AnswersController
+from needlepoint.staff.call_back_pages import CallBacksController
+from needlepoint.staff.conversation_actions import ConversationActions
 from needlepoint.staff.health import HealthController
+from needlepoint.staff.inbox_pages import InboxController
 from needlepoint.staff.members_pages import MembersController
 from needlepoint.staff.notices import Notice, due_line, notices
 from needlepoint.staff.sign_in import SignInController
@@ -244,6 +247,9 @@ def create_app(settings: Settings) -> Built:
         route_handlers=[
             Router("/", route_handlers=[SignInController], middleware=[sign_in_limit.middleware]),
             staff.DeskController,
+            ConversationActions,
+            InboxController,
+            CallBacksController,
             AlertsController,
             AnswersController,
             AnswerController,

@@ -37,6 +37,8 @@ class Activity(StrEnum):
     ACKNOWLEDGED_URGENT = "acknowledged_urgent"
     EXPORTED = "exported"
     ERASED = "erased"
+    SAW_NUMBER = "saw_number"
+    CHANGED_CALL_BACK = "changed_call_back"
     EDITED_ANSWER = "edited_answer"
     ADDED_WORDING = "added_wording"
     SUBMITTED_ANSWER = "submitted_answer"
