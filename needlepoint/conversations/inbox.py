@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, case, exists, func, insert, or_, select, u
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import aliased
 
 from needlepoint.conversations.models import ASKED_BY_STAFF, Attention, Conversation, Feedback, Message, Outgoing
 from needlepoint.conversations.review_models import ConversationFact, ReviewItem, SaidText
@@ -243,8 +244,9 @@ async def note_reviewed(connection: AsyncConnection, conversation: str, by: str)
 
 def unacknowledged(conversation: ColumnElement[Any] | Any) -> ColumnElement[bool]:
     """Is there an urgent message in this conversation that nobody has acknowledged?"""
+    urgent = aliased(Attention)
     return exists().where(
-        Attention.conversation_id == conversation, Attention.reason == "urgent", Attention.acknowledged_at.is_(None)
+        urgent.conversation_id == conversation, urgent.reason == "urgent", urgent.acknowledged_at.is_(None)
     )
 
 

@@ -88,10 +88,9 @@ async def queues(engine: AsyncEngine, at: datetime) -> list[Queue]:
 
 
 def _items(at: datetime) -> Any:
-    acknowledged_here = select(Attention.acknowledged_at.is_(None)).where(Attention.id == ReviewItem.attention_id)
     waits = or_(
         inbox.unacknowledged(ReviewItem.conversation_id),
-        and_(ReviewItem.conversation_id.is_(None), acknowledged_here.scalar_subquery()),
+        and_(ReviewItem.conversation_id.is_(None), Attention.acknowledged_at.is_(None)),
     )
     return (
         select(

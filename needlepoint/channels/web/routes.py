@@ -68,7 +68,7 @@ class GiveFeedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LeaveNumber(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A number to call back; `consent` is the version of the sentence beside it that was agreed to."""
 
-    number: Annotated[str, Meta(min_length=3, max_length=40)]
+    number: Annotated[str, Meta(max_length=40)]
     consent: Annotated[str, Meta(max_length=20)]
     best_time: Annotated[str, Meta(max_length=200)] | None = None
 
