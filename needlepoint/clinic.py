@@ -204,7 +204,9 @@ def read_clinic(file: Path) -> Clinic:
     if clinic.time_zone not in available_timezones():
         raise lines.error("$.time_zone", f"`{clinic.time_zone}` is no time zone; write one such as Asia/Kuala_Lumpur")
     if clinic.staff_chat.hours and not clinic.reads_live:
-        raise lines.error("$.staff_chat", "its hours promise people that staff join; set reads_live = true above as well")
+        raise lines.error(
+            "$.staff_chat", "its hours promise people that staff join; set reads_live = true above as well"
+        )
     for day, span in clinic.staff_chat.hours.items():
         if span[:5] >= span[6:] or span[6:] > "24:00":
             raise lines.error(

@@ -34,7 +34,7 @@ _BY_REASON = {
     "engine_failure": "failure",
     "database_unavailable": "failure",
     "asked_for_a_value_not_set": "declined",
-    "answer_withheld": "declined",
+    "asked_for_a_withheld_answer": "declined",
 }
 
 #: Of a hundred conversations so many are read whatever became of them.

@@ -78,7 +78,7 @@ class Conversation(Base):
     taken_at: Mapped[datetime | None]
     #: Until when somebody of the staff was promised to write; nobody waits while it is None.
     answer_by: Mapped[datetime | None]
-    #: Was the person told, since staff wrote last, that the message is with them?
+    #: Was the person told, since somebody stepped in, that the message is with staff?
     told_waiting: Mapped[bool] = mapped_column(default=False)
 
 

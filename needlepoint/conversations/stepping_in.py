@@ -70,7 +70,7 @@ async def write(engine: AsyncEngine, conversation: str, staff_id: int, name: str
         event = await connection.scalar(
             update(Conversation)
             .where(Conversation.id == conversation, Conversation.taken_by_id == staff_id)
-            .values(last_event=Conversation.last_event + 1, last_at=at, answer_by=None, told_waiting=False)
+            .values(last_event=Conversation.last_event + 1, last_at=at, answer_by=None)
             .returning(Conversation.last_event)
         )
         if event is None:

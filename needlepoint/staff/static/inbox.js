@@ -156,9 +156,12 @@ if (transcript) {
       block.classList.add("rendered");
     }
     transcript.replaceChildren(...[...now.childNodes].map((node) => document.adoptNode(node)));
-    const waits = page.getElementById("waits");
-    if (waits) document.getElementById("waits")?.replaceChildren(...[...waits.childNodes].map((node) => document.adoptNode(node)));
-    else if (document.getElementById("waits")) document.getElementById("newer")?.removeAttribute("hidden");
+    for (const id of ["waits", "urgent-here"]) {
+      const part = page.getElementById(id);
+      const shown = document.getElementById(id);
+      if (part && shown) shown.replaceChildren(...[...part.childNodes].map((node) => document.adoptNode(node)));
+      else if (shown) document.getElementById("newer")?.removeAttribute("hidden"); // it went back to the assistant
+    }
     if (below) window.scrollTo(0, document.body.scrollHeight);
   });
 }
