@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, FromClause, Select, column, exists, func, select, table, text
+from sqlalchemy import Select, column, func, select, table, text
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +17,9 @@ BESIDE_THE_MODELS = ("said_words", "words", "ix_said_text_words")
 SAID = table(
     "said_text", column("id"), column("conversation_id"), column("side"), column("text"), column("words", TSVECTOR)
 )
+
+#: SQLite's index.
+WORDS = table("said_words", column("rowid"))
 
 #: Words of a question that are looked for; the rest is ignored.
 MOST_WORDS = 8
@@ -32,31 +35,25 @@ def words_in(question: str) -> list[str]:
     return list(dict.fromkeys(word.lower() for word in _WORD.findall(question)))[:MOST_WORDS]
 
 
-def has_words(words: Sequence[str], dialect: str, said: FromClause) -> ColumnElement[bool]:
-    """Condition: each of the words, which are letters and digits alone, begins a word of the text."""
+def lines_with(words: Sequence[str], dialect: str, side: str | None = None) -> Select[Any]:
+    """Id, conversation, side and text of the lines in which each of the words, which are letters and digits alone,
+    begins a word; the latest first."""
+    query = select(SAID.c.id, SAID.c.conversation_id, SAID.c.side, SAID.c.text)
     if dialect == "postgresql":
-        return said.c.words.op("@@")(func.to_tsquery(text("'simple'"), " & ".join(f"{word}:*" for word in words)))
-    asked = " ".join(f'"{word}"*' for word in words)
-    found: Select[Any] = (
-        select(column("rowid")).select_from(table("said_words")).where(column("said_words").op("MATCH")(asked))
-    )
-    return said.c.id.in_(found)
+        asked = " & ".join(f"{word}:*" for word in words)
+        query = query.where(SAID.c.words.op("@@")(func.to_tsquery(text("'simple'"), asked))).order_by(SAID.c.id.desc())
+    else:
+        # From the index to the lines, in the index's own order: so that reading stops when a page is full.
+        asked = " ".join(f'"{word}"*' for word in words)
+        query = query.select_from(WORDS.join(SAID, SAID.c.id == WORDS.c.rowid))
+        query = query.where(column("said_words").op("MATCH")(asked)).order_by(WORDS.c.rowid.desc())
+    return query.where(SAID.c.side == side) if side else query
 
 
-def latest_in_each(words: Sequence[str], dialect: str, side: str | None = None) -> Select[Any]:
-    """Id, conversation, side and text of the latest line of each conversation that has all the words, newest first."""
-    newer = SAID.alias("newer")
-    found = [has_words(words, dialect, SAID)]
-    found_later = [newer.c.conversation_id == SAID.c.conversation_id, newer.c.id > SAID.c.id]
-    if side:
-        found.append(SAID.c.side == side)
-        found_later.append(newer.c.side == side)
-    found_later.append(has_words(words, dialect, newer))
-    return (
-        select(SAID.c.id, SAID.c.conversation_id, SAID.c.side, SAID.c.text)
-        .where(*found, ~exists(select(newer.c.id).where(*found_later).correlate(SAID)))
-        .order_by(SAID.c.id.desc())
-    )
+def has_words(line: str, words: Sequence[str]) -> bool:
+    """Does each of the words begin a word of this line?"""
+    there = [word[0].lower() for word in _WORD.finditer(line)]
+    return all(any(one.startswith(word) for one in there) for word in words)
 
 
 async def forget_deleted(connection: AsyncConnection) -> None:

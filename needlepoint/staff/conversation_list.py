@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -21,6 +22,9 @@ from needlepoint.db.connect import READS_ONLY
 
 #: Conversations a page.
 PAGE_SIZE = 50
+
+#: Lines with the words that are looked for that are read at a time.
+PORTION = 200
 
 #: What a conversation can be filtered by in words that occurred in it, and their kind in `conversation_fact`.
 FACTS = ("intent", "entity", "entry")
@@ -90,13 +94,12 @@ async def page(engine: AsyncEngine, zone: ZoneInfo, filters: Filters, after: str
 
     A cursor that was not made here begins at the start.
     """
-    dialect = engine.dialect.name
     async with engine.execution_options(**READS_ONLY).connect() as connection:
         if filters.words:
-            query, cursor = _searched(filters, zone, dialect, after), _said_cursor
+            rows, cursor = await _found(connection, filters, zone, after), _said_cursor
         else:
-            query, cursor = _listed(filters, zone, after), _time_cursor
-        rows = (await connection.execute(query.limit(PAGE_SIZE + 1))).all()
+            query = _listed(filters, zone, after).limit(PAGE_SIZE + 1)
+            rows, cursor = (await connection.execute(query)).all(), _time_cursor
         shown = rows[:PAGE_SIZE]
         flags = await _flags(connection, [row.id for row in shown])
     lines = [_line(row, zone, flags.get(row.id, []), filters.words) for row in shown]
@@ -134,15 +137,58 @@ def _listed(filters: Filters, zone: ZoneInfo, after: str) -> Select[*tuple[Any, 
     return query.order_by(Conversation.last_at.desc(), Conversation.id.desc())
 
 
-def _searched(filters: Filters, zone: ZoneInfo, dialect: str, after: str) -> Select[*tuple[Any, ...]]:
-    found = search.latest_in_each(filters.words, dialect, filters.side or None)
-    said = search.SAID
-    found = found.join(Conversation, Conversation.id == said.c.conversation_id).where(*_conditions(filters, zone))
+async def _found(connection: AsyncConnection, filters: Filters, zone: ZoneInfo, after: str) -> Sequence[Any]:
+    """The conversations of a page and one more, each with its latest line that has the words.
+
+    Lines are read in portions, latest first: most conversations have more than one that fits. That a conversation stood
+    on an earlier page is seen by its later lines.
+    """
     cursor = _read_cursor(after)
-    if cursor.isdecimal() and len(cursor) < 18:
-        found = found.where(said.c.id < int(cursor))
+    start = int(cursor) if cursor.isdecimal() and len(cursor) < 18 else None
+    below = start
+    found: dict[str, Any] = {}
+    before: set[str] = set()
+    while len(found) <= PAGE_SIZE:
+        query = _searched(filters, zone, connection.dialect.name, below).limit(PORTION)
+        rows = (await connection.execute(query)).all()
+        new = [row for row in rows if row.id not in found and row.id not in before]
+        if start is not None and new:
+            before |= await _with_later_lines(connection, filters, {row.id for row in new}, start)
+        for row in new:
+            if row.id not in before:
+                found.setdefault(row.id, row)
+        if len(rows) < PORTION:
+            break
+        below = rows[-1].said_id
+    return list(found.values())[: PAGE_SIZE + 1]
+
+
+async def _with_later_lines(
+    connection: AsyncConnection, filters: Filters, conversations: set[str], start: int
+) -> set[str]:
+    """Those of the conversations with a line from `start` on that has the words."""
+    said = search.SAID
+    query = select(said.c.conversation_id, said.c.text).where(
+        said.c.conversation_id.in_(conversations), said.c.id >= start
+    )
+    if filters.side:
+        query = query.where(said.c.side == filters.side)
+    rows = await connection.execute(query)
+    return {row.conversation_id for row in rows if search.has_words(row.text, filters.words)}
+
+
+def _searched(filters: Filters, zone: ZoneInfo, dialect: str, below: int | None) -> Select[*tuple[Any, ...]]:
+    said = search.SAID
+    found = search.lines_with(filters.words, dialect, filters.side or None)
+    found = found.join(Conversation, Conversation.id == said.c.conversation_id).where(*_conditions(filters, zone))
+    if below is not None:
+        found = found.where(said.c.id < below)
     return found.with_only_columns(
-        *_COLUMNS, said.c.id.label("said_id"), said.c.side.label("said_side"), said.c.text.label("said_text")
+        *_COLUMNS,
+        said.c.id.label("said_id"),
+        said.c.side.label("said_side"),
+        said.c.text.label("said_text"),
+        maintain_column_froms=True,
     )
 
 
