@@ -1,4 +1,4 @@
-"""A nurse with five minutes: the inbox by keyboard, two reviewers, stepping in, calling back, erasing; hostile words."""
+"""A nurse with five minutes: the inbox by keyboard, two reviewers, stepping in, calling back, erasing; hostile text."""
 
 from __future__ import annotations
 
