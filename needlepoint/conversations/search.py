@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, column, func, select, table, text
-from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy import ColumnElement, Integer, Select, cast, column, func, select, table, text
+from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 #: What migration 0009 makes beside the models, because the two databases do it each in their own way.
@@ -15,7 +15,12 @@ BESIDE_THE_MODELS = ("said_words", "words", "ix_said_text_words")
 
 #: `said_text` with the column that only PostgreSQL has.
 SAID = table(
-    "said_text", column("id"), column("conversation_id"), column("side"), column("text"), column("words", TSVECTOR)
+    "said_text",
+    column("id", Integer),
+    column("conversation_id"),
+    column("side"),
+    column("text"),
+    column("words", TSVECTOR),
 )
 
 #: SQLite's index.
@@ -35,18 +40,24 @@ def words_in(question: str) -> list[str]:
     return list(dict.fromkeys(word.lower() for word in _WORD.findall(question)))[:MOST_WORDS]
 
 
-def lines_with(words: Sequence[str], dialect: str, side: str | None = None) -> Select[Any]:
+def lines_with(words: Sequence[str], dialect: str, side: str | None = None, *, in_order: bool = True) -> Select[Any]:
     """Id, conversation, side and text of the lines in which each of the words, which are letters and digits alone,
-    begins a word; the latest first."""
+    begins a word; the latest first.
+
+    PostgreSQL cannot tell how rare the beginning of a word is. `in_order` lets it read the lines themselves from the
+    latest on, which is good for a short span or common words; otherwise it has to go by the index of words.
+    """
     query = select(SAID.c.id, SAID.c.conversation_id, SAID.c.side, SAID.c.text)
     if dialect == "postgresql":
-        asked = " & ".join(f"{word}:*" for word in words)
-        query = query.where(SAID.c.words.op("@@")(func.to_tsquery(text("'simple'"), asked))).order_by(SAID.c.id.desc())
-    else:
-        # From the index to the lines, in the index's own order: so that reading stops when a page is full.
-        asked = " ".join(f'"{word}"*' for word in words)
-        query = query.select_from(WORDS.join(SAID, SAID.c.id == WORDS.c.rowid))
-        query = query.where(column("said_words").op("MATCH")(asked)).order_by(WORDS.c.rowid.desc())
+        asked: ColumnElement[Any] = func.to_tsquery(text("'simple'"), " & ".join(f"{word}:*" for word in words))
+        if side:
+            asked = asked.op("&&")(cast(f"'#{side}'", TSQUERY))
+        query = query.where(SAID.c.words.op("@@")(asked))
+        return query.order_by(SAID.c.id.desc() if in_order else (SAID.c.id + 0).desc())
+    # From the index to the lines, in the index's own order: so that reading stops when a page is full.
+    begin = " ".join(f'"{word}"*' for word in words)
+    query = query.select_from(WORDS.join(SAID, SAID.c.id == WORDS.c.rowid))
+    query = query.where(column("said_words").op("MATCH")(begin)).order_by(WORDS.c.rowid.desc())
     return query.where(SAID.c.side == side) if side else query
 
 

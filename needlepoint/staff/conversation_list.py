@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, exists, literal, select, text, tuple_
+from sqlalchemy import ColumnElement, Select, exists, func, literal, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from needlepoint.conversations import search
@@ -24,7 +24,10 @@ from needlepoint.db.connect import READS_ONLY
 PAGE_SIZE = 50
 
 #: Lines with the words that are looked for that are read at a time.
-PORTION = 200
+PORTION = 500
+
+#: The latest lines that are read one by one before the index of words is asked (PostgreSQL).
+LATEST_LINES = 20_000
 
 #: What a conversation can be filtered by in words that occurred in it, and their kind in `conversation_fact`.
 FACTS = ("intent", "entity", "entry")
@@ -145,22 +148,33 @@ async def _found(connection: AsyncConnection, filters: Filters, zone: ZoneInfo, 
     """
     cursor = _read_cursor(after)
     start = int(cursor) if cursor.isdecimal() and len(cursor) < 18 else None
-    below = start
     found: dict[str, Any] = {}
     before: set[str] = set()
-    while len(found) <= PAGE_SIZE:
-        query = _searched(filters, zone, connection.dialect.name, below).limit(PORTION)
-        rows = (await connection.execute(query)).all()
-        new = [row for row in rows if row.id not in found and row.id not in before]
-        if start is not None and new:
-            before |= await _with_later_lines(connection, filters, {row.id for row in new}, start)
-        for row in new:
-            if row.id not in before:
-                found.setdefault(row.id, row)
-        if len(rows) < PORTION:
-            break
-        below = rows[-1].said_id
+    for lowest, highest, in_order in await _spans(connection, start):
+        below = highest
+        while len(found) <= PAGE_SIZE:
+            query = _searched(filters, zone, connection.dialect.name, lowest, below, in_order).limit(PORTION)
+            rows = (await connection.execute(query)).all()
+            new = [row for row in rows if row.id not in found and row.id not in before]
+            if start is not None and new:
+                before |= await _with_later_lines(connection, filters, {row.id for row in new}, start)
+            for row in new:
+                if row.id not in before:
+                    found.setdefault(row.id, row)
+            if len(rows) < PORTION:
+                break
+            below = rows[-1].said_id
     return list(found.values())[: PAGE_SIZE + 1]
+
+
+async def _spans(connection: AsyncConnection, start: int | None) -> list[tuple[int, int, bool]]:
+    """The spans of lines to read one after the other, as (from, below, in their order)."""
+    if start is None:
+        start = (await connection.scalar(select(func.max(search.SAID.c.id))) or 0) + 1
+    if connection.dialect.name == "sqlite":
+        return [(0, start, True)]
+    middle = max(0, start - LATEST_LINES)
+    return [(middle, start, True), (0, middle, False)]
 
 
 async def _with_later_lines(
@@ -177,12 +191,13 @@ async def _with_later_lines(
     return {row.conversation_id for row in rows if search.has_words(row.text, filters.words)}
 
 
-def _searched(filters: Filters, zone: ZoneInfo, dialect: str, below: int | None) -> Select[*tuple[Any, ...]]:
+def _searched(
+    filters: Filters, zone: ZoneInfo, dialect: str, lowest: int, below: int, in_order: bool
+) -> Select[*tuple[Any, ...]]:
     said = search.SAID
-    found = search.lines_with(filters.words, dialect, filters.side or None)
-    found = found.join(Conversation, Conversation.id == said.c.conversation_id).where(*_conditions(filters, zone))
-    if below is not None:
-        found = found.where(said.c.id < below)
+    found = search.lines_with(filters.words, dialect, filters.side or None, in_order=in_order)
+    found = found.join(Conversation, Conversation.id == said.c.conversation_id)
+    found = found.where(said.c.id >= lowest, said.c.id < below, *_conditions(filters, zone))
     return found.with_only_columns(
         *_COLUMNS,
         said.c.id.label("said_id"),

@@ -82,6 +82,12 @@ def run(address: str) -> Run:
     return scenario
 
 
+async def opened(database: AsyncEngine, channel: str = "web", language: str = "en") -> str:
+    """A conversation that the sample passes over."""
+    name = next(name for name in iter(record.new_id, "") if not inbox.is_sampled(name))
+    return await record.start(database, channel, language, "1", name)
+
+
 async def say(
     database: AsyncEngine, conversation: str, words: str, reply: dict[str, Any] | None = None, **outcome: Any
 ) -> Any:
@@ -108,9 +114,8 @@ async def urgent(database: AsyncEngine, conversation: str, words: str = "I canno
 
 
 async def counts(database: AsyncEngine) -> dict[str, int]:
-    """What waits, but for the sample, which depends on the random id."""
-    found = await reviewing.queues(database, now())
-    return {one.name: one.count for one in found if one.count and one.name != "sample"}
+    """How much waits in the queues that are not empty."""
+    return {one.name: one.count for one in await reviewing.queues(database, now()) if one.count}
 
 
 async def items(database: AsyncEngine, queue: str) -> list[reviewing.Item]:
@@ -122,7 +127,7 @@ async def items(database: AsyncEngine, queue: str) -> list[reviewing.Item]:
 
 def test_each_outcome_puts_its_conversation_into_the_queue_it_belongs_to(run: Run) -> None:
     async def scenario(database: AsyncEngine) -> None:
-        conversation = await record.start(database, "web", "en", "1")
+        conversation = await opened(database)
         await say(database, conversation, "does it hurt?", answer("a little"))
         assert await counts(database) == {}
         await say(database, conversation, "what is the capital of france", answer("I do not know", "decline"))
@@ -145,7 +150,7 @@ def test_each_outcome_puts_its_conversation_into_the_queue_it_belongs_to(run: Ru
 
 def test_what_comes_later_joins_the_open_item_and_wakes_it(run: Run) -> None:
     async def scenario(database: AsyncEngine) -> None:
-        conversation = await record.start(database, "web", "en", "1")
+        conversation = await opened(database)
         for words in ("one thing here", "quite another matter"):
             await say(database, conversation, words, answer("I do not know", "decline"))
         [item] = await items(database, "declined")
@@ -161,7 +166,7 @@ def test_what_comes_later_joins_the_open_item_and_wakes_it(run: Run) -> None:
 
 def test_the_same_question_in_other_words_is_noticed_and_a_follow_up_is_not(run: Run) -> None:
     async def scenario(database: AsyncEngine) -> None:
-        conversation = await record.start(database, "web", "en", "1")
+        conversation = await opened(database)
         await say(database, conversation, "how long will my face be red", answer("a", entry="redness"))
         await say(database, conversation, "when can I use makeup", answer("b", entry="makeup"))
         assert "rephrased" not in await counts(database)
@@ -175,7 +180,7 @@ def test_the_same_question_in_other_words_is_noticed_and_a_follow_up_is_not(run:
 
 def test_a_thumb_down_is_a_queue_and_the_list_shows_it_until_it_is_taken_back(run: Run) -> None:
     async def scenario(database: AsyncEngine) -> None:
-        conversation = await record.start(database, "web", "en", "1")
+        conversation = await opened(database)
         known = await say(database, conversation, "does it hurt?")
         await feedback.give(database, conversation, known.event, feedback.Feedback(False), "MY")
         assert (await counts(database))["thumbs_down"] == 1
@@ -221,7 +226,7 @@ def test_every_reason_for_attention_has_its_queue() -> None:
 def test_two_reviewers_never_hold_the_same_item(run: Run) -> None:
     async def scenario(database: AsyncEngine) -> None:
         for _ in range(6):
-            conversation = await record.start(database, "web", "en", "1")
+            conversation = await opened(database)
             await say(database, conversation, "hm", answer("no", "decline"))
         everybody = [Who(number, f"Nurse {number}") for number in range(1, 9)]
         taken = await asyncio.gather(*(reviewing.take_next(database, "declined", one, now()) for one in everybody))
@@ -250,7 +255,7 @@ def test_two_reviewers_never_hold_the_same_item(run: Run) -> None:
 def test_an_item_left_to_somebody_is_offered_to_nobody_else(run: Run) -> None:
     async def scenario(database: AsyncEngine) -> None:
         for _ in range(2):
-            conversation = await record.start(database, "web", "en", "1")
+            conversation = await opened(database)
             await say(database, conversation, "hm", answer("no", "decline"))
         first, second = await items(database, "declined")
         await reviewing.assign(database, first.id, BEE, AIDA, now())
@@ -263,7 +268,7 @@ def test_an_item_left_to_somebody_is_offered_to_nobody_else(run: Run) -> None:
 
 def test_being_done_acknowledges_what_is_urgent_and_shows_in_the_list(run: Run) -> None:
     async def scenario(database: AsyncEngine) -> None:
-        conversation = await record.start(database, "web", "en", "1")
+        conversation = await opened(database)
         await urgent(database, conversation)
         assert (await listed(database, review="open"))[0].id == conversation
         [item] = await items(database, "urgent")
@@ -283,7 +288,7 @@ def test_being_done_acknowledges_what_is_urgent_and_shows_in_the_list(run: Run) 
 
 def test_nobody_is_done_with_what_they_have_not_seen(run: Run) -> None:
     async def scenario(database: AsyncEngine) -> None:
-        conversation = await record.start(database, "web", "en", "1")
+        conversation = await opened(database)
         await urgent(database, conversation)
         [item] = await items(database, "urgent")
         await urgent(database, conversation, "now my lips swell")
@@ -305,19 +310,19 @@ async def listed(database: AsyncEngine, **filters: str) -> list[conversation_lis
 
 def test_the_list_is_filtered_by_everything_it_shows(run: Run) -> None:
     async def scenario(database: AsyncEngine) -> None:
-        mine = await record.start(database, "web", "ms", "1")
+        mine = await opened(database, language="ms")
         provenance = {"intent": {"name": "ask_pain"}, "entities": [{"entity": "product", "value": "makeup"}]}
         reply = answer("a little", entry="does-it-hurt", confidence=0.35)
         await say(database, mine, "sakit tak", reply, provenance=provenance)
         await say(database, mine, "betul ke", answer("ya", "smalltalk", confidence=0.9))
-        other = await record.start(database, "telegram", "en", "1")
+        other = await opened(database, "telegram")
         await say(database, other, "hi there", answer("hello", "decline", confidence=0.95))
         today = datetime.now(ZONE).date().isoformat()
         for filters in (
             {"channel": "web"},
             {"language": "ms"},
             {"outcome": "smalltalk"},
-            {"review": "none"} if not inbox.is_sampled(mine) else {"review": "open", "channel": "web"},
+            {"review": "none", "channel": "web"},
             {"turns": "2"},
             {"below": "40"},
             {"intent": "ask_pain"},
@@ -347,11 +352,13 @@ def test_pages_go_on_where_the_last_one_ended_even_if_something_comes_in_between
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversation_list, "PAGE_SIZE", 2)
+    monkeypatch.setattr(conversation_list, "PORTION", 3)
+    monkeypatch.setattr(conversation_list, "LATEST_LINES", 4)
 
     async def scenario(database: AsyncEngine) -> None:
         made = []
         for number in range(5):
-            made.append(await record.start(database, "web", "en", "1"))
+            made.append(await opened(database))
             await say(database, made[-1], f"needles number {number}", answer("we use needles"))
         for filters in (Filters(), Filters(q="needles")):
             seen: list[str] = []
@@ -360,7 +367,7 @@ def test_pages_go_on_where_the_last_one_ended_even_if_something_comes_in_between
                 page = await conversation_list.page(database, ZONE, filters, after)
                 seen += [line.id for line in page.lines]
                 if not after:
-                    newest = await record.start(database, "web", "en", "1")
+                    newest = await opened(database)
                     await say(database, newest, "needles came later")
                 if page.next is None:
                     break
@@ -375,7 +382,7 @@ def test_pages_go_on_where_the_last_one_ended_even_if_something_comes_in_between
 
 def test_search_finds_both_sides_by_the_beginnings_of_words(run: Run) -> None:
     async def scenario(database: AsyncEngine) -> None:
-        conversation = await record.start(database, "web", "en", "1")
+        conversation = await opened(database)
         await say(
             database, conversation, "Is make-up/concealer fine? it's for my sister's wedding", answer("Wait a day.")
         )
@@ -401,7 +408,7 @@ def test_an_excerpt_is_pieces_of_text_and_never_markup() -> None:
 
 def test_erasing_leaves_nothing_of_a_conversation_in_any_table_or_index(run: Run, address: str) -> None:
     async def scenario(database: AsyncEngine) -> None:
-        conversation = await record.start(database, "web", "en", "1")
+        conversation = await opened(database)
         await say(database, conversation, "my unforgettable xylophone", answer("xylophone it is", "decline"))
         await urgent(database, conversation)
         await reviewing.add_finding(database, conversation, Finding(note="xylophone"), AIDA, now())
@@ -428,7 +435,7 @@ def test_erasing_leaves_nothing_of_a_conversation_in_any_table_or_index(run: Run
 
 def test_one_member_of_staff_answers_and_the_person_is_told_once(run: Run, phrases: Phrases) -> None:
     async def scenario(database: AsyncEngine) -> None:
-        conversation = await record.start(database, "web", "en", "1")
+        conversation = await opened(database)
         await say(database, conversation, "does it hurt?")
         with pytest.raises(TakenByOtherError, match="step in first"):
             await stepping_in.write(database, conversation, 1, "Nurse Aida", "hello")
@@ -451,7 +458,7 @@ def test_one_member_of_staff_answers_and_the_person_is_told_once(run: Run, phras
 
 def test_a_message_that_was_left_to_staff_who_just_went_is_not_lost(run: Run, phrases: Phrases) -> None:
     async def scenario(database: AsyncEngine) -> None:
-        conversation = await record.start(database, "web", "en", "1")
+        conversation = await opened(database)
         await stepping_in.take(database, phrases, conversation, 1, "Nurse Aida")
         taken = await record.accept(database, conversation, "m1", "hello?", None, [], {}, timedelta(seconds=9))
         await stepping_in.give_back(database, phrases, conversation, 1)
@@ -467,7 +474,7 @@ def test_a_message_that_was_left_to_staff_who_just_went_is_not_lost(run: Run, ph
 
 def test_when_the_promised_time_is_over_one_line_says_so_and_the_assistant_is_back(run: Run, phrases: Phrases) -> None:
     async def scenario(database: AsyncEngine) -> None:
-        conversation = await record.start(database, "web", "en", "1")
+        conversation = await opened(database)
         await stepping_in.take(database, phrases, conversation, 1, "Nurse Aida")
         late = now() + timedelta(minutes=phrases.clinic.staff_chat.answer_within + 1)
         assert await stepping_in.end_what_was_promised(database, phrases, now()) == []
@@ -491,7 +498,7 @@ def test_a_number_to_call_is_encrypted_replaced_and_deleted_once_called(
     run: Run, phrases: Phrases, address: str
 ) -> None:
     async def scenario(database: AsyncEngine) -> None:
-        conversation = await record.start(database, "web", "en", "1")
+        conversation = await opened(database)
         for wrong in ("12", "call me", "<script>", "999999999999999999"):
             with pytest.raises(WrongNumberError):
                 await call_backs.leave(database, SECRET, phrases, conversation, wrong, None)
@@ -514,7 +521,7 @@ def test_a_number_to_call_is_encrypted_replaced_and_deleted_once_called(
 
 def test_an_export_holds_every_table_of_a_person_masked_unless_it_is_whole(run: Run, phrases: Phrases) -> None:
     async def scenario(database: AsyncEngine) -> None:
-        conversation = await record.start(database, "web", "en", "1")
+        conversation = await opened(database)
         known = await say(database, conversation, "hm", answer("no", "decline"))
         await feedback.give(database, conversation, known.event, feedback.Feedback(False, comment="useless"), "MY")
         await call_backs.leave(database, SECRET, phrases, conversation, "012-345 6789", None)
@@ -541,7 +548,7 @@ def test_an_export_holds_every_table_of_a_person_masked_unless_it_is_whole(run: 
 
 def test_a_finding_belongs_to_a_message_of_its_conversation(run: Run) -> None:
     async def scenario(database: AsyncEngine) -> None:
-        one, other = [await record.start(database, "web", "en", "1") for _ in range(2)]
+        one, other = [await opened(database) for _ in range(2)]
         known = await say(database, one, "hm")
         finding = Finding(message=known.row, right_entry="does-it-hurt", missed_red_flag=True, severity="could_harm")
         assert await reviewing.add_finding(database, one, finding, AIDA, now())
@@ -558,7 +565,7 @@ def test_numbers_of_erased_items_are_not_given_again(run: Run) -> None:
     async def scenario(database: AsyncEngine) -> None:
         ids = []
         for _ in range(2):
-            conversation = await record.start(database, "web", "en", "1")
+            conversation = await opened(database)
             await say(database, conversation, "hm", answer("no", "decline"))
             async with database.connect() as connection:
                 ids.append(await connection.scalar(select(ReviewItem.id).where(ReviewItem.queue == "declined")))

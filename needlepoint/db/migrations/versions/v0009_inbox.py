@@ -158,8 +158,10 @@ def _index_words() -> None:
     if op.get_bind().dialect.name == "postgresql":
         blanks = " " * len(BETWEEN_WORDS.replace("''", "'"))
         op.execute(
+            # Who said it is a word too, which nobody can type: the index then answers for one side alone.
             "ALTER TABLE said_text ADD COLUMN words tsvector GENERATED ALWAYS AS "
-            f"(to_tsvector('simple'::regconfig, translate(text, '{BETWEEN_WORDS}', '{blanks}'))) STORED"
+            f"(to_tsvector('simple'::regconfig, translate(text, '{BETWEEN_WORDS}', '{blanks}')) "
+            "|| array_to_tsvector(ARRAY['#' || side])) STORED"
         )
         op.execute("CREATE INDEX ix_said_text_words ON said_text USING gin (words)")
         return
