@@ -362,8 +362,9 @@ async def acknowledge(engine: AsyncEngine, message: int, came_at: datetime, by: 
 async def acknowledge_all(
     connection: AsyncConnection, conversation: str | None, attention: int | None, by: str, at: datetime
 ) -> None:
-    """The same in the caller's transaction for all that is urgent in a conversation, and for the row `attention`."""
-    these = or_(Attention.conversation_id == conversation, Attention.id == attention)
+    """The same in the caller's transaction for all that is urgent in a conversation; without one, for this row."""
+    # Before consent there is no conversation, and the others from before consent are other people's.
+    these = Attention.id == attention if conversation is None else Attention.conversation_id == conversation
     found = await connection.scalars(
         update(Attention)
         .where(these, Attention.level.in_(URGENT_LEVELS), Attention.acknowledged_at.is_(None))

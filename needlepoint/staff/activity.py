@@ -22,6 +22,7 @@ class Activity(StrEnum):
     SIGNED_IN = "signed_in"
     SIGNED_OUT = "signed_out"
     SIGN_IN_REFUSED = "sign_in_refused"
+    READ_INBOX = "read_inbox"
     READ_CONVERSATION = "read_conversation"
     SEARCHED_CONVERSATIONS = "searched_conversations"
     REVIEWED_CONVERSATION = "reviewed_conversation"

@@ -92,6 +92,7 @@ class InboxController(Controller):
     ) -> Template:
         """The queues, and one of them: the first that is not empty unless another is asked for."""
         context = await _lists(request, database, phrases, queue)
+        await note(request, Activity.READ_INBOX, "queue", context["queue"])
         return Template("inbox.html", context={**context, "emptied": done in QUEUES and QUEUES[done][0]})
 
     @get("/news", guards=[needs(Permission.READ_CONVERSATIONS)])
@@ -122,6 +123,7 @@ class InboxController(Controller):
             "item": found,
             "queue_name": name,
             "queue_about": about,
+            "now": now(),
             "mine": found.held_by_id == request.scope["state"]["staff"].id,
             "may_act": Permission.REVIEW in ROLE_PERMISSIONS[request.scope["state"]["staff"].role],
             "reviewers": await who_may(database, Permission.REVIEW),

@@ -286,6 +286,17 @@ def test_being_done_acknowledges_what_is_urgent_and_shows_in_the_list(run: Run) 
     run(scenario)
 
 
+def test_what_came_before_consent_is_acknowledged_one_by_one(run: Run) -> None:
+    async def scenario(database: AsyncEngine) -> None:
+        for _ in range(2):
+            await record.alert_without_consent(database, URGENT, now())
+        first, second = await items(database, "urgent")
+        await reviewing.finish(database, first.id, first.times, AIDA, now())
+        assert [(one.id, one.pressing) for one in await items(database, "urgent")] == [(second.id, True)]
+
+    run(scenario)
+
+
 def test_nobody_is_done_with_what_they_have_not_seen(run: Run) -> None:
     async def scenario(database: AsyncEngine) -> None:
         conversation = await opened(database)
