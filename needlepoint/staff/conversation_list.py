@@ -173,6 +173,8 @@ async def _spans(connection: AsyncConnection, start: int | None) -> list[tuple[i
         start = (await connection.scalar(select(func.max(search.SAID.c.id))) or 0) + 1
     if connection.dialect.name == "sqlite":
         return [(0, start, True)]
+    # What the index finds for the beginnings of words has to fit, or every page of the table is read again.
+    await connection.execute(text("SET LOCAL work_mem = '64MB'"))
     middle = max(0, start - LATEST_LINES)
     return [(middle, start, True), (0, middle, False)]
 
