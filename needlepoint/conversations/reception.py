@@ -362,7 +362,7 @@ class Reception:
             slots=state.slots,
             active_loop=state.active_loop,
             open_question=[one["entry"] for one in offered],
-            remember={"told_waiting": True, **self._promised()},
+            remember={"told_waiting": state.told_waiting or not offered, **self._promised()},
             queues=["missed"] if offered else [],
             with_staff=True,
         )
