@@ -25,22 +25,10 @@ from needlepoint.staff import transcript_page
 from needlepoint.staff.activity import Activity, note
 from needlepoint.staff.colleagues import who_is, who_may
 from needlepoint.staff.permissions import ROLE_PERMISSIONS, Permission, needs
+from needlepoint.staff.queue_names import QUEUES
 
 #: Items of a queue that the page lists.
 MOST_LISTED = 50
-
-#: Queue, its name, and what is in it.
-QUEUES = {
-    "urgent": ("Urgent", "Red flags. Being done with one also acknowledges it."),
-    "missed": ("Possibly missed", "Words of a symptom that got an ordinary answer."),
-    "person": ("Asked for a person", "They want somebody of the clinic, or left a number."),
-    "failure": ("Failed", "Got an apology because something was down."),
-    "thumbs_down": ("Not helpful", "The person said that the answer did not help."),
-    "declined": ("Not answered", "The assistant did not know, or may not say."),
-    "rephrased": ("Asked again", "The same question in other words, or the same answer twice."),
-    "clarified": ("Asked back", "The assistant could not tell what was meant."),
-    "sample": ("Sample", "Five of a hundred, whatever became of them."),
-}
 
 QueueName = Literal[
     "urgent", "missed", "person", "failure", "thumbs_down", "declined", "rephrased", "clarified", "sample"

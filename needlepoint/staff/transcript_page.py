@@ -23,6 +23,7 @@ from needlepoint.staff import transcripts
 from needlepoint.staff.activity import Activity, note
 from needlepoint.staff.colleagues import may
 from needlepoint.staff.permissions import Permission
+from needlepoint.staff.queue_names import QUEUES
 from needlepoint.staff.transcripts import TurnView
 
 #: What a message can be about, for whoever corrects it.
@@ -57,6 +58,7 @@ async def show(
             "turns": [one for one in said if isinstance(one, TurnView)],
             "messages": await staff_alerts.messages_of(database, conversation),
             "items": await reviewing.of_conversation(database, conversation, now()),
+            "queue_names": {name: said for name, (said, _) in QUEUES.items()},
             "requests": await call_backs.requests(database, settings.secret_key, conversation),
             "topics": TOPICS,
             "entries": entries,
