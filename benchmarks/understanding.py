@@ -63,7 +63,7 @@ def main() -> None:
     with Laboratory(Path(tempfile.mkdtemp()), model_file(settings)) as laboratory:
         instance = laboratory.instance([laboratory.engine()])
         with Asker(instance.url, command_token(SECRET, "evaluate")) as asker:
-            scored = answers_report.ask_messages(asker, messages, titles())
+            scored = answers_report.ask_messages(asker, messages, answers_report.titles_of(ROOT / "data" / "faq"))
     outcomes = [
         (stock_outcome(one, answer["parsed"]), mine.outcome)
         for one, answer, mine in zip(messages, stock, scored, strict=True)
@@ -91,12 +91,6 @@ def main() -> None:
 def row(name: str, cells: Iterable[object]) -> str:
     """A line of the table."""
     return f"| {name} | " + " | ".join(map(str, cells)) + " |"
-
-
-def titles() -> dict[str, str]:
-    """The entries by the question that a choice shows."""
-    found = read_folder(ROOT / "data" / "faq")
-    return {text.question: item.entry.id for item in found for text in item.entry.version.texts.values()}
 
 
 def stock_examples(everything: bool) -> dict[str, list[str]]:

@@ -293,11 +293,7 @@ def _report(
 ) -> None:
     """Write the report of each file, and all figures as JSON where asked for."""
     figures: dict[str, Any] = {}
-    titles = {
-        text.question: item.entry.id
-        for item in read_folder(settings.data / "faq")
-        for text in item.entry.version.texts.values()
-    }
+    titles = answers_report.titles_of(settings.data / "faq")
     for file, (kind, found) in zip(files, items, strict=True):
         lines = [f"## {file.name}", ""]
         if kind == "safety messages":

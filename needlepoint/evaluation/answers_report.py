@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Literal, get_args
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from needlepoint.ask import AT_ONCE, Asked, Asker, Question
 from needlepoint.evaluation.calibration import bins, expected_error
 from needlepoint.evaluation.items import AnswerConversation, AnswerMessage, AnswerTurn, Paraphrase, Share
+from needlepoint.faq.files import read_folder
 
 Outcome = Literal["right", "clarified", "declined", "wrong"]
 
@@ -56,6 +58,11 @@ def outcome_of(expect: Sequence[str], asked: Asked, offered: Sequence[str]) -> O
     if asked.kind == "clarify" and wanted & set(offered):
         return "clarified"
     return "declined" if asked.kind in {"decline", "handover"} else "wrong"
+
+
+def titles_of(folder: Path) -> dict[str, str]:
+    """The entries of a folder of answers by the question that a choice shows. Raises what `read_folder` raises."""
+    return {text.question: item.entry.id for item in read_folder(folder) for text in item.entry.version.texts.values()}
 
 
 def entries_offered(asked: Asked, titles: dict[str, str]) -> list[str]:

@@ -14,7 +14,6 @@ from needlepoint.ask import Asker
 from needlepoint.evaluation import answers_report
 from needlepoint.evaluation.answers_report import Scored
 from needlepoint.evaluation.items import read_items
-from needlepoint.faq.files import read_folder
 from needlepoint.settings import ROOT
 from needlepoint.staff.accounts import command_token
 from tests.running import SECRET, Instance
@@ -30,12 +29,7 @@ CONVERSATIONS_WHOLLY_RIGHT = 0.69
 
 @pytest.fixture(scope="module")
 def titles() -> dict[str, str]:
-    texts = [
-        (item.entry.id, text)
-        for item in read_folder(ROOT / "data" / "faq")
-        for text in item.entry.version.texts.values()
-    ]
-    return {text.question: entry for entry, text in texts}
+    return answers_report.titles_of(ROOT / "data" / "faq")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from needlepoint.channels.telegram.configured import WEBHOOK_PATH
-from tests.conftest import new_postgres
 from tests.running import Engine, Instance, Laboratory
-from tests.telegram_server import TOKEN, BotApiServer, Fault, Patient
+from tests.telegram_pair import rows, settled, two_by_webhook
+from tests.telegram_server import TOKEN, BotApiServer, Patient
 
 CHATS = itertools.count(8_000_001)
 RED_FLAG = "I cannot breathe and my tongue is swelling"
@@ -30,21 +30,8 @@ def bot_api() -> Iterator[BotApiServer]:
 def pair(
     laboratory: Laboratory, engine: Engine, bot_api: BotApiServer, postgres_server: str
 ) -> Iterator[tuple[Instance, Instance]]:
-    with new_postgres(postgres_server) as database:
-        settings = {
-            "telegram_bot_token": TOKEN,
-            "telegram_api_base_url": bot_api.url,
-            "telegram_updates": "webhook",
-            "telegram_webhook_base_url": "http://balancer.example",
-            "rate_limit": "30",
-        }
-        one = laboratory.instance([engine], database=database, **settings)
-        two = laboratory.instance([engine], database=database, prepare=False, **settings)
-        bot_api.behind = [one.url, two.url]
-        bot_api.wait_for(lambda: bot_api.webhook["url"], what="the webhook")
-        yield one, two
-        one.end()
-        two.end()
+    with two_by_webhook(laboratory, engine, bot_api, postgres_server, rate_limit="30") as both:
+        yield both
 
 
 @pytest.fixture
@@ -61,26 +48,6 @@ def patient(stranger: Patient) -> Patient:
 def trouble(bot_api: BotApiServer) -> Iterator[BotApiServer]:
     yield bot_api
     bot_api.trouble = lambda _method, _asked: None
-
-
-def rows(pair: tuple[Instance, Instance], query: str, *values: Any) -> list[tuple[Any, ...]]:
-    with psycopg.connect(pair[0].database) as connection:
-        return connection.execute(query.encode(), values).fetchall()
-
-
-def settled(pair: tuple[Instance, Instance]) -> bool:
-    waiting = "SELECT (SELECT count(*) FROM telegram_update WHERE done_at IS NULL) + "
-    return rows(pair, waiting + "(SELECT count(*) FROM delivery WHERE state = 'waiting')") == [(0,)]
-
-
-def once(chat: int, what: Fault) -> Callable[[str, dict[str, Any]], Fault | None]:
-    """Trouble with the next message to a chat."""
-    left = [what]
-
-    def trouble(method: str, asked: dict[str, Any]) -> Fault | None:
-        return left.pop() if left and method == "sendMessage" and int(asked["chat_id"]) == chat else None
-
-    return trouble
 
 
 def test_the_webhook_is_set_with_its_secret(pair: tuple[Instance, Instance], bot_api: BotApiServer) -> None:
