@@ -20,6 +20,10 @@ from needlepoint.reply import Reply, Urgency, plain_text
 #: How many conversations are asked side by side: app and engine work at the same time, and a third message waits.
 AT_ONCE = 3
 
+#: Seconds to wait before each new try of a message that the instance could not take just now (HTTP 503: the database
+#: was locked or away for longer than it waits). The same `message_id` is answered once, however often it is sent.
+RETRY_AFTER = (1.0, 3.0, 10.0)
+
 
 class AskError(ValueError):
     """A question cannot be asked; the message names the line and the mend."""
@@ -152,9 +156,15 @@ class Asker:
 
     def _post(self, path: str, body: dict[str, Any], token: str = "") -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        waits = iter(RETRY_AFTER)
         response = self._http.post(path, json=body, headers=headers)
-        while response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            time.sleep(float(response.headers.get("ratelimit-reset", "1")) or 1)
+        while response.status_code in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE):
+            if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                time.sleep(float(response.headers.get("ratelimit-reset", "1")) or 1)
+            elif (seconds := next(waits, None)) is not None:
+                time.sleep(seconds)
+            else:
+                break
             response = self._http.post(path, json=body, headers=headers)
         if response.is_error:
             try:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 
+from needlepoint import ask as command
 from needlepoint.conversations import tokens
 from needlepoint.conversations.carried import CARRIED_TURNS, compose, slots_to_keep, to_keep
 from needlepoint.conversations.engine_client import EngineClient, EngineError, EngineTurn, Parse
@@ -211,3 +213,47 @@ def test_a_slow_engine_ends_at_the_deadline_and_is_not_asked_twice(serve: Any) -
     began = time.monotonic()
     assert ask([serve(Sleeps), serve(Answers)], deadline=0.3, times=2).count("deadline") == 1
     assert time.monotonic() - began < 2
+
+
+class _Sulking(BaseHTTPRequestHandler):
+    """A product whose database is locked for the first `refusals` messages."""
+
+    refusals = 0
+    seen: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        _Sulking.seen.append(body["message_id"])
+        locked = len(_Sulking.seen) <= _Sulking.refusals
+        reply = {"kind": "smalltalk", "topic": "what", "text": "Hello."}
+        answer = {"conversation": "c", "received": {"reply": reply}, "choices": []}
+        content = json.dumps({"error": {"message": "not just now"}} if locked else answer).encode()
+        self.send_response(503 if locked else 200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_args: object) -> None: ...
+
+
+@pytest.mark.parametrize(("refusals", "answered"), [(3, True), (4, False)])
+def test_a_message_refused_just_now_is_asked_again_under_its_own_id_a_few_times(
+    refusals: int, answered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "RETRY_AFTER", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(_Sulking, "refusals", refusals)
+    _Sulking.seen.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Sulking)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with command.Asker(f"http://127.0.0.1:{server.server_port}", "a staff token") as asker:
+            question = command.Question("c1", "does it hurt?")
+            if answered:
+                assert asker.ask(question).reply == "Hello."
+            else:
+                with pytest.raises(command.AskError, match="not just now"):
+                    asker.ask(question)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert len(_Sulking.seen) == 4 and len(set(_Sulking.seen)) == 1
