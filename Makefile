@@ -9,7 +9,7 @@ ENGINE_PY := engine/.venv/bin/python
 export UV_PYTHON_PREFERENCE ?= only-system
 export PYTHONPATH :=
 
-.PHONY: help install install-dev browser node widget run train test lint unit test-long bench lock clean
+.PHONY: help install install-dev browser node widget run train test lint unit test-long bench bench-desk lock clean
 
 help:  ## what one can do here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -89,6 +89,9 @@ bench: install-dev browser node  ## time a message takes through the whole produ
 	@$(PY) -m benchmarks.turns
 	@$(PY) -m benchmarks.understanding
 	@$(PY) -m benchmarks.widget
+
+bench-desk: install-dev  ## time lists, searches and transcripts at the desk with 100,000 conversations; PLANS=1 explains
+	@$(PY) -m benchmarks.staff_desk $(if $(PLANS),--plans)
 
 clean:  ## remove environments and everything made at run time, the database too
 	rm -rf .venv engine/.venv .tools var

@@ -43,10 +43,12 @@ from needlepoint.channels.web import routes as web
 from needlepoint.channels.web import widget
 from needlepoint.channels.web.streams import Streams
 from needlepoint.clinic import read_clinic
+from needlepoint.conversations import stepping_in
 from needlepoint.conversations.engine_client import EngineClient
 from needlepoint.conversations.journal import Journal
 from needlepoint.conversations.reception import Cards, Reception
 from needlepoint.conversations.staff_alerts import Channel
+from needlepoint.db.base import now
 from needlepoint.db.connect import READS_ONLY, connect, connect_async
 from needlepoint.db.migrate import newest_revision
 from needlepoint.faq.cards import UrgentCards
@@ -62,7 +64,10 @@ from needlepoint.staff.activity_pages import ActivityController
 from needlepoint.staff.alerts import AlertsController
 from needlepoint.staff.answer_pages import AnswerController
 from needlepoint.staff.answers import AnswersController
+from needlepoint.staff.call_back_pages import CallBacksController
+from needlepoint.staff.conversation_actions import ConversationActions
 from needlepoint.staff.health import HealthController
+from needlepoint.staff.inbox_pages import InboxController
 from needlepoint.staff.members_pages import MembersController
 from needlepoint.staff.notices import Notice, due_line, notices
 from needlepoint.staff.sign_in import SignInController
@@ -171,10 +176,14 @@ def create_app(settings: Settings) -> Built:
                 log.error("the answers could not be read: %s", type(error).__name__)
             await asyncio.sleep(LOOK_EVERY)
 
+    async def keep_promises() -> None:
+        for conversation in await stepping_in.end_what_was_promised(database, phrases, now()):
+            streams.wake(conversation)
+
     async def look_after_the_left_behind() -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            for duty in (reception.apologise_for_abandoned, reception.replay_journal):
+            for duty in (reception.apologise_for_abandoned, reception.replay_journal, keep_promises):
                 try:
                     await duty()
                 except Exception as error:  # mostly: the database is still away
@@ -267,6 +276,9 @@ def create_app(settings: Settings) -> Built:
         route_handlers=[
             Router("/", route_handlers=[SignInController], middleware=[sign_in_limit.middleware]),
             staff.DeskController,
+            ConversationActions,
+            InboxController,
+            CallBacksController,
             AlertsController,
             AnswersController,
             AnswerController,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
@@ -83,6 +84,28 @@ class Policies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     payment: Words | None = None
 
 
+Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+
+#: "10:00-19:00": from the first minute up to, not including, the last.
+Hours = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-4]):[0-5]\d$")]
+
+
+class StaffChat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When staff join the chat, and how soon. Without hours nobody is promised that somebody joins."""
+
+    #: Minutes in which somebody of the staff writes to a person who waits for them.
+    answer_within: Annotated[int, Meta(ge=1, le=240)] = 10
+    hours: dict[Day, Hours] = {}
+
+    def is_open(self, at: datetime) -> bool:
+        """Are staff there at this moment of the clinic's zone, and for as long as they may take to answer?"""
+        spans = self.hours.get(get_args(Day)[at.weekday()])
+        if spans is None:
+            return False
+        start, end = (int(one[:2]) * 60 + int(one[3:]) for one in spans.split("-"))
+        return start <= at.hour * 60 + at.minute <= end - self.answer_within
+
+
 class Clinic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything `clinic.toml` may say."""
 
@@ -102,6 +125,7 @@ class Clinic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     branches: list[Branch] = []
     prices: Prices = Prices()
     policies: Policies = Policies()
+    staff_chat: StaffChat = StaffChat()
 
     @property
     def zone(self) -> ZoneInfo:
@@ -166,6 +190,7 @@ _MENDS = {
     "hours": 'write words in quotes, or {en = "...", ms = "..."}',
     "out_of_hours": 'write words in quotes, or {en = "...", ms = "..."}',
     "crisis_lines": 'write a list with at least one line, such as ["Befrienders 03-7627 2929"]',
+    "staff_chat": 'write answer_within = 10 (minutes), and days under [staff_chat.hours] as monday = "10:00-19:00"',
     "reads_live": "write true or false, without quotes",
 }
 
@@ -178,6 +203,15 @@ def read_clinic(file: Path) -> Clinic:
     clinic, lines = read_toml(file, Clinic, {**_MENDS, "": f"the keys are {_keys(Clinic)}"})
     if clinic.time_zone not in available_timezones():
         raise lines.error("$.time_zone", f"`{clinic.time_zone}` is no time zone; write one such as Asia/Kuala_Lumpur")
+    if clinic.staff_chat.hours and not clinic.reads_live:
+        raise lines.error(
+            "$.staff_chat", "its hours promise people that staff join; set reads_live = true above as well"
+        )
+    for day, span in clinic.staff_chat.hours.items():
+        if span[:5] >= span[6:] or span[6:] > "24:00":
+            raise lines.error(
+                f"$.staff_chat.hours.{day}", f"`{span}` is no span of a day; write one such as 10:00-19:00"
+            )
     for name, price in msgspec.structs.asdict(clinic.prices).items():
         if isinstance(price, int | float) and clinic.currency is None:
             raise lines.error(

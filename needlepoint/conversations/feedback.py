@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from needlepoint.conversations import models
+from needlepoint.conversations import inbox, models
 from needlepoint.conversations.models import Conversation, Outgoing
 from needlepoint.conversations.record import UnknownConversationError
 from needlepoint.db.base import now
@@ -32,6 +32,7 @@ async def give(engine: AsyncEngine, conversation: str, event: int, feedback: Fee
     Raises :class:`~needlepoint.conversations.record.UnknownConversationError` where there is no such reply.
     """
     comment = redact(feedback.comment, country).text if feedback.comment else None
+    at = now()
     async with engine.begin() as connection:
         # The conversation is locked first, as everywhere: two clicks at once must not meet at the insert.
         await connection.execute(select(Conversation.id).where(Conversation.id == conversation).with_for_update())
@@ -43,6 +44,7 @@ async def give(engine: AsyncEngine, conversation: str, event: int, feedback: Fee
         await connection.execute(delete(models.Feedback).where(models.Feedback.outbox_id == row))
         await connection.execute(
             insert(models.Feedback).values(
-                outbox_id=row, helpful=feedback.helpful, reason=feedback.reason, comment=comment, given_at=now()
+                outbox_id=row, helpful=feedback.helpful, reason=feedback.reason, comment=comment, given_at=at
             )
         )
+        await inbox.note_feedback(connection, conversation, row, at)

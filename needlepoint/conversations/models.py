@@ -18,12 +18,21 @@ class Conversation(Base):
     """One person's talk with the clinic through one channel, and what the app knows of it."""
 
     __tablename__ = "conversation"
+    __table_args__ = (
+        Index("ix_conversation_last_at_id", "last_at", "id"),
+        Index("ix_conversation_outcome_last_at_id", "outcome", "last_at", "id"),
+        Index("ix_conversation_feedback_last_at_id", "feedback", "last_at", "id"),
+        Index("ix_conversation_review_state_last_at_id", "review_state", "last_at", "id"),
+        Index("ix_conversation_urgency_last_at_id", "urgency", "last_at", "id"),
+        Index("ix_conversation_answer_by", "answer_by"),
+        Index("ix_conversation_taken_by_id", "taken_by_id"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     channel: Mapped[str]
     language: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(index=True)
-    last_at: Mapped[datetime] = mapped_column(index=True)
+    last_at: Mapped[datetime]
     consent: Mapped[str | None]
     consented_at: Mapped[datetime | None]
     #: When the person had the last treatment and will have the next: a span, as exact as they told it.
@@ -46,6 +55,31 @@ class Conversation(Base):
     turn_number: Mapped[int] = mapped_column(default=0)
     #: Number of the last row this conversation has in the outbox.
     last_event: Mapped[int] = mapped_column(default=0)
+
+    # -- what the desk lists, kept in the commits that change it (inbox.py) --
+    #: Messages that have their outcome.
+    turns: Mapped[int] = mapped_column(default=0)
+    #: What became of the last of them: the kind of the reply, or the state where there was no turn.
+    outcome: Mapped[str | None]
+    #: The most urgent level that a reply of this conversation had.
+    urgency: Mapped[str] = mapped_column(default="none")
+    lowest_confidence: Mapped[float | None]
+    #: `helpful` or `not_helpful`, which counts more.
+    feedback: Mapped[str | None]
+    #: `none` (nothing asks for a review), `open` or `done`.
+    review_state: Mapped[str] = mapped_column(default="none")
+    #: Who finished the last review.
+    reviewer: Mapped[str | None]
+
+    # -- a person of the clinic answers (stepping_in.py) --
+    #: The member of staff who has it, and by what name; the assistant is silent meanwhile.
+    taken_by_id: Mapped[int | None]
+    taken_by: Mapped[str | None]
+    taken_at: Mapped[datetime | None]
+    #: Until when somebody of the staff was promised to write; nobody waits while it is None.
+    answer_by: Mapped[datetime | None]
+    #: Was the person told, since somebody stepped in, that the message is with staff?
+    told_waiting: Mapped[bool] = mapped_column(default=False)
 
 
 class Message(Base):

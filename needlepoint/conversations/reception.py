@@ -12,15 +12,17 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
+from sqlalchemy import func
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from needlepoint.conversations import record
 from needlepoint.conversations.carried import compose, slots_to_keep, to_keep
-from needlepoint.conversations.engine_client import EngineClient, EngineError
+from needlepoint.conversations.engine_client import EngineClient, EngineError, Parse
 from needlepoint.conversations.journal import Journal, JournalEntry
+from needlepoint.conversations.models import Conversation
 from needlepoint.conversations.recent import RecentMessages
-from needlepoint.conversations.record import Known, Offered, Outcome, Taken, UnknownConversationError
+from needlepoint.conversations.record import HandedBackError, Known, Offered, Outcome, Taken, UnknownConversationError
 from needlepoint.conversations.staff_alerts import AlertTo
 from needlepoint.conversations.urgent_thread import CLOSING_CHOICES, OpenThreads, UrgentThread
 from needlepoint.db.base import now
@@ -43,6 +45,10 @@ ENDS_THE_TURN = ("same_day", "emergency_now")
 #: Seconds beyond the engine's deadline after which a message without outcome counts as abandoned.
 LEASE_MARGIN = 4.0
 
+#: How long a message that its channel keeps may be without outcome before it counts as abandoned: the channel brings it
+#: again as soon as it notices that the process which had it is gone, and then it is answered after all.
+KEPT_PATIENCE = timedelta(minutes=10)
+
 #: Seconds an urgent reply may wait for being recorded; the recording goes on behind it.
 URGENT_PATIENCE = 0.04
 
@@ -52,6 +58,9 @@ ATTENTION = {
     "unknown_value": "asked_for_a_value_not_set",
     "answer_withheld": "asked_for_a_withheld_answer",
 }
+
+#: From this probability on a message may describe a symptom, whatever intent is likelier.
+MAYBE_A_SYMPTOM = 0.25
 
 #: Events of the outbox that were just committed, for this process's open streams: conversation id.
 Notify = Callable[[str], None]
@@ -167,8 +176,13 @@ class Reception:
                 incoming.choice,
                 kinds,
                 assessed,
-                self._patience,
+                KEPT_PATIENCE if incoming.kept else self._patience,
             )
+            if isinstance(taken, Known) and taken.state == "accepted" and incoming.kept:
+                # Whoever had it brings it no more, or it would not come again.
+                patience = KEPT_PATIENCE
+                left = await record.take_up(self._database, incoming.conversation, incoming.client_id, patience)
+                taken = left or taken
             if isinstance(taken, Known):
                 return await self._again(incoming, taken)
             return await self._turn(incoming, said, chosen, assessment, taken)
@@ -179,6 +193,10 @@ class Reception:
             reply = self._apology(incoming.language)
             self._keep(self._entry(incoming, masked.text, kinds, assessed, "apologised", reply))
             return Received(incoming.client_id, "apologised", None, now(), reply)
+
+    def wake(self, conversation: str) -> None:
+        """Something was sent to this conversation without a message: its open streams look."""
+        self._notify(conversation)
 
     def is_urgent(self, text: str) -> bool:
         """Would this text by itself get the urgent card?"""
@@ -288,6 +306,7 @@ class Reception:
                     msgspec.to_builtins(thread),
                     at,
                     self._alert_to,
+                    self._provenance(),
                 )
             except UnknownConversationError:
                 await record.alert_without_consent(self._database, assessed, at, self._alert_to)
@@ -341,12 +360,17 @@ class Reception:
                 go_on = Offered(START_SUITABILITY_CHECK, "")
                 form = await self._ask_engine(incoming, text, go_on, assessment, taken, state, started)
                 outcome = _with_the_form(outcome, form)
-        elif incoming.attachment is not None:
-            outcome = await self._attachment_outcome(incoming, text, assessment, taken, state, started)
+            if state.taken_by_id is not None:
+                outcome = msgspec.structs.replace(outcome, remember={**outcome.remember, **self._promised()})
+        elif state.taken_by_id is not None:
+            outcome = self._left_to_staff(incoming, text, assessment, taken, state)
         else:
-            outcome = await self._ask_engine(incoming, text, chosen, assessment, taken, state, started)
-        turn_number = state.turn_number if outcome.state == "answered" else None
-        known = await record.commit(self._database, incoming.conversation, taken, turn_number, outcome)
+            outcome = await self._answered(incoming, text, chosen, assessment, taken, state, started)
+        try:
+            known = await self._commit(incoming, taken, state, outcome)
+        except HandedBackError:
+            outcome = await self._answered(incoming, text, chosen, assessment, taken, state, started)
+            known = await self._commit(incoming, taken, state, outcome)
         if known is None:
             found = await record.find(self._database, incoming.conversation, incoming.client_id)
             if found is None:
@@ -354,6 +378,57 @@ class Reception:
             return _received(incoming, found)
         self._notify(incoming.conversation)
         return _received(incoming, known)
+
+    async def _answered(
+        self,
+        incoming: Incoming,
+        text: str,
+        chosen: Offered | None,
+        assessment: Assessment,
+        taken: Taken,
+        state: record.State,
+        started: float,
+    ) -> Outcome:
+        """What is committed for a message that the assistant answers."""
+        if incoming.attachment is not None:
+            return await self._attachment_outcome(incoming, text, assessment, taken, state, started)
+        return await self._ask_engine(incoming, text, chosen, assessment, taken, state, started)
+
+    async def _commit(self, incoming: Incoming, taken: Taken, state: record.State, outcome: Outcome) -> Known | None:
+        turn_number = state.turn_number if outcome.state == "answered" else None
+        return await record.commit(self._database, incoming.conversation, taken, turn_number, outcome)
+
+    def _left_to_staff(
+        self, incoming: Incoming, text: str, assessment: Assessment, taken: Taken, state: record.State
+    ) -> Outcome:
+        """What is committed for a message while a person of the clinic answers: it waits for them, the dialogue too.
+
+        Safety does not pause: in doubt its question is asked all the same.
+        """
+        language = self._phrases.language(guess_language(text) or state.language)
+        waits = Reply(kind="smalltalk", topic="human", text=self._phrases.say("staff_waiting", language))
+        plain = msgspec.structs.replace(waits, kind="decline")
+        said = self._asked_in_doubt(plain, assessment, state, language)
+        if said is None and incoming.attachment is not None:  # staff cannot look at it either
+            said = self._about_attachment(incoming.attachment, language)
+        said = said or (None if state.told_waiting else waits)
+        reply, offered = _with_tokens(said, taken.seq) if said else (None, [])
+        return Outcome(
+            state="answered",
+            reply=msgspec.to_builtins(reply),
+            provenance={**self._provenance(), "with_staff": True, "offered": offered},
+            slots=state.slots,
+            active_loop=state.active_loop,
+            open_question=_yes_and_no(offered),
+            remember={"told_waiting": state.told_waiting or not offered, **self._promised()},
+            queues=["missed"] if offered else [],
+            with_staff=True,
+        )
+
+    def _promised(self) -> dict[str, Any]:
+        """The columns that say until when staff are to write; who waits already is not put off."""
+        within = timedelta(minutes=self._phrases.clinic.staff_chat.answer_within)
+        return {"answer_by": func.coalesce(Conversation.answer_by, now() + within)}
 
     def _thread_outcome(
         self,
@@ -394,25 +469,31 @@ class Reception:
         Where words came with it that have an answer, the answer takes the question's place.
         """
         language = self._phrases.language(guess_language(text) or state.language)
-        nobody_looks = self._phrases.say(f"attachment_{incoming.attachment}", language)
+        assert incoming.attachment is not None
         if text.strip():
             outcome = await self._ask_engine(incoming, text, None, assessment, taken, state, started)
-            asked = outcome.reply["kind"] == "clarify" and outcome.reply["topic"] == "urgent"
-            if asked or outcome.reply["kind"] in ("answer", "form", "handover") or outcome.state != "answered":
-                reply = {**outcome.reply, "text": f"{nobody_looks}\n\n{outcome.reply['text']}".strip()}
-                return msgspec.structs.replace(outcome, reply=reply)
-        question = signs_question(language, self._phrases)
-        asked_after = msgspec.structs.replace(question, text=f"{nobody_looks}\n\n{question.text}")
-        with_tokens, offered = _with_tokens(asked_after, taken.seq)
+            said = outcome.reply or {}
+            asked = said["kind"] == "clarify" and said["topic"] == "urgent"
+            if asked or said["kind"] in ("answer", "form", "handover") or outcome.state != "answered":
+                nobody_looks = self._phrases.say(f"attachment_{incoming.attachment}", language)
+                return msgspec.structs.replace(
+                    outcome, reply={**said, "text": f"{nobody_looks}\n\n{said['text']}".strip()}
+                )
+        reply, offered = _with_tokens(self._about_attachment(incoming.attachment, language), taken.seq)
         return Outcome(
             state="answered",
-            reply=msgspec.to_builtins(with_tokens),
+            reply=msgspec.to_builtins(reply),
             provenance={**self._provenance(), "attachment": incoming.attachment, "offered": offered},
             slots=state.slots,
             active_loop=state.active_loop,
-            # A typed "yes" says not which sign: it gets the card of the gravest.
-            open_question=[offered[0]["entry"], offered[-1]["entry"]],
+            open_question=_yes_and_no(offered),
         )
+
+    def _about_attachment(self, attachment: str, language: str) -> Reply:
+        """That nobody looks at what was sent, and the one safety question after it."""
+        question = signs_question(language, self._phrases)
+        nobody_looks = self._phrases.say(f"attachment_{attachment}", language)
+        return msgspec.structs.replace(question, text=f"{nobody_looks}\n\n{question.text}")
 
     async def _wait_for_turn(self, conversation: str, taken: Taken) -> None:
         pause = 0.01
@@ -473,6 +554,9 @@ class Reception:
         reply, offered = _with_tokens(in_doubt or said.reply, taken.seq)
         reply = msgspec.structs.replace(reply, urgency=most_urgent([reply.urgency, assessment.level]))
         attention = [ATTENTION[kind] for effect in said.effects if (kind := effect.get("type")) in ATTENTION]
+        if "wants_a_person" in attention and self._phrases.clinic.staff_chat.is_open(self._local_time()):
+            reply = self._with_promise(reply, self._phrases.language(language))
+            remember |= self._promised()
         if reply.topic == "urgent" and assessment.level == "none":
             attention.append("possibly_missed_urgent")
         return Outcome(
@@ -487,14 +571,28 @@ class Reception:
                 "entities": turn.parse.entities,
                 "actions": turn.actions,
                 "offered": offered,
+                "treatment": {
+                    "had": _times(state.had_from, state.had_until),
+                    "booked": _times(state.booked_from, state.booked_until),
+                },
                 "latency_ms": _milliseconds(started),
             },
+            queues=["missed"] if _sounds_ill(turn.parse, reply, assessment) else [],
             slots=slots_to_keep(turn.slots),
             active_loop=turn.active_loop,
             open_question=[one["entry"] for one in offered] if reply.kind == "clarify" else [],
             attention=attention,
             remember=remember,
         )
+
+    def _local_time(self) -> datetime:
+        return now().astimezone(self._phrases.clinic.zone)
+
+    def _with_promise(self, reply: Reply, language: str) -> Reply:
+        """The reply, and within how long somebody of the staff writes."""
+        within = self._phrases.duration(self._phrases.clinic.staff_chat.answer_within / 60, language)
+        promise = self._phrases.say("staff_promise", language, duration=within)
+        return msgspec.structs.replace(reply, text=f"{reply.text}\n\n{promise}")
 
     def _asked_in_doubt(self, reply: Reply, assessment: Assessment, state: record.State, language: str) -> Reply | None:
         """The safety question in place of the engine's reply, where safety is in doubt and did not ask just now."""
@@ -621,6 +719,17 @@ class Reception:
         )
 
 
+def _sounds_ill(parse: Parse, reply: Reply, assessment: Assessment) -> bool:
+    """Did somebody describe a symptom and get an ordinary reply, without any level of safety? Staff read that."""
+    if assessment.level != "none" or reply.kind not in ("answer", "clarify", "decline") or reply.topic == "urgent":
+        return False
+    likely = [
+        parse.intent or {},
+        *(one for one in parse.intent_ranking if one.get("confidence", 0.0) >= MAYBE_A_SYMPTOM),
+    ]
+    return bool(assessment.doubt) or any(one.get("name") == "report_symptom" for one in likely)
+
+
 def assessment_data(assessment: Assessment) -> dict[str, Any]:
     """What the record keeps of an assessment: no words of the message, only where the evidence stood."""
     return {
@@ -648,7 +757,7 @@ def _with_the_form(closing: Outcome, form: Outcome) -> Outcome:
 
     Where the engine could not ask it, the closing words stand alone.
     """
-    if form.state != "answered":
+    if form.state != "answered" or form.reply is None or closing.reply is None:
         return closing
     reply = {**form.reply, "text": f"{closing.reply['text']}\n\n{form.reply['text']}"}
     provenance = {**form.provenance, "urgent_thread": "over"}
@@ -660,6 +769,11 @@ def _with_tokens(reply: Reply, seq: int) -> tuple[Reply, list[dict[str, str]]]:
     offered = [{"entry": choice.token, "title": choice.title} for choice in reply.choices]
     choices = [Choice(choice.title, f"{seq}.{number}") for number, choice in enumerate(reply.choices)]
     return msgspec.structs.replace(reply, choices=choices), offered
+
+
+def _yes_and_no(offered: list[dict[str, str]]) -> list[str]:
+    """What a typed "yes" or "no" to a safety question stands for; a "yes" that names no sign is that of the gravest."""
+    return [offered[0]["entry"], offered[-1]["entry"]] if offered else []
 
 
 class _Remember(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from sqlalchemy import delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from needlepoint.conversations import staff_alerts
+from needlepoint.conversations import inbox, search, staff_alerts
 from needlepoint.conversations.carried import CARRIED_TURNS
 from needlepoint.conversations.models import (
     Attention,
@@ -36,6 +36,10 @@ MOST_WAITING = 20
 
 class UnknownConversationError(LookupError):
     """There is no such conversation, or it was erased."""
+
+
+class HandedBackError(RuntimeError):
+    """The member of staff whom a message was left to no longer has the conversation; the assistant answers it."""
 
 
 class TooManyWaitingError(RuntimeError):
@@ -74,20 +78,26 @@ class State(msgspec.Struct, frozen=True):
     booked_until: datetime | None
     about: str | None
     urgent_thread: dict[str, Any] | None
+    taken_by_id: int | None
+    told_waiting: bool
     turns: list[list[dict[str, Any]]]
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What is committed for one message."""
+    """What is committed for one message. Without a reply a person of the clinic answers it."""
 
     state: str
-    reply: dict[str, Any]
+    reply: dict[str, Any] | None
     events: list[dict[str, Any]] = []
     provenance: dict[str, Any] = {}
     slots: dict[str, Any] | None = None
     active_loop: dict[str, Any] | None = None
     open_question: list[str] = []
     attention: list[str] = []
+    #: Queues of the inbox beside those that attention and reply lead to.
+    queues: list[str] = []
+    #: The message is left to the member of staff who has the conversation: it must still be theirs.
+    with_staff: bool = False
     #: What the conversation is to remember of the person's treatment, by column.
     remember: dict[str, Any] = {}
 
@@ -182,6 +192,18 @@ async def accept(
         return known
 
 
+async def take_up(engine: AsyncEngine, conversation: str, client_id: str, patience: timedelta) -> Taken | None:
+    """A message that was accepted and has no outcome yet, for whoever works on it now; None where it has one."""
+    mine = (Message.conversation_id == conversation, Message.client_id == client_id, Message.state == "accepted")
+    async with engine.begin() as connection:
+        row = (
+            await connection.execute(
+                update(Message).where(*mine).values(lease_until=now() + patience).returning(Message.id, Message.seq)
+            )
+        ).first()
+    return None if row is None else Taken(*row)
+
+
 class _SeenBeforeError(Exception):
     """Undoes the transaction that had begun for a message id that is known."""
 
@@ -189,6 +211,7 @@ class _SeenBeforeError(Exception):
 async def _insert_message(connection: AsyncConnection, **values: Any) -> int:
     row: int | None = await connection.scalar(insert(Message).values(**values).returning(Message.id))
     assert row is not None
+    await inbox.keep_words(connection, values["conversation_id"], "person", values["text"])
     return row
 
 
@@ -244,6 +267,8 @@ async def state_of(engine: AsyncEngine, conversation: str) -> State:
                     Conversation.booked_until,
                     Conversation.about,
                     Conversation.urgent_thread,
+                    Conversation.taken_by_id,
+                    Conversation.told_waiting,
                 ).where(Conversation.id == conversation)
             )
         ).first()
@@ -281,8 +306,13 @@ async def commit(
             if await connection.scalar(select(Message.id).where(*this_message)):
                 await _keep_turn(connection, conversation, taken, None, outcome, at, undelivered=outcome.reply)
             return None
-        changes: dict[str, Any] = {"last_event": Conversation.last_event + 1}
+        reply = outcome.reply
+        changes = _listed(outcome)
+        if reply is not None:
+            changes["last_event"] = Conversation.last_event + 1
         where = [Conversation.id == conversation]
+        if outcome.with_staff:
+            where.append(Conversation.taken_by_id.is_not(None))
         if turn_number is not None:
             changes |= {
                 "turn_number": turn_number + 1,
@@ -292,16 +322,40 @@ async def commit(
                 **outcome.remember,
             }
             where.append(Conversation.turn_number == turn_number)
-        event = await connection.scalar(
-            update(Conversation).where(*where).values(**changes).returning(Conversation.last_event)
-        )
-        if event is None:
+        counted = (
+            await connection.execute(
+                update(Conversation)
+                .where(*where)
+                .values(**changes)
+                .returning(Conversation.last_event, Conversation.turns, Conversation.taken_by_id)
+            )
+        ).first()
+        if counted is None:
+            if outcome.with_staff and not await _is_taken(connection, conversation):
+                raise HandedBackError(conversation)
             raise RuntimeError("two turns of one conversation were handled at once; the order of messages is broken")
         await _keep_turn(connection, conversation, taken, None if turn_number is None else turn_number + 1, outcome, at)
-        await _send(connection, conversation, taken.row, event, outcome.reply, at)
+        if reply is not None:
+            await send(connection, conversation, taken.row, counted.last_event, reply, at)
         for reason in outcome.attention:
             await _call_attention(connection, conversation, taken.row, reason, at)
-    return Known(taken.row, outcome.state, event, at, outcome.reply)
+        for queue in outcome.queues:
+            await inbox.fill(connection, queue, conversation, taken.row, at)
+        await inbox.keep_facts(connection, conversation, reply or {}, outcome.provenance)
+        await inbox.fill_for_outcome(connection, conversation, taken.row, counted.turns, outcome.state, reply, at)
+    return Known(taken.row, outcome.state, counted.last_event if reply is not None else None, at, reply)
+
+
+def _listed(outcome: Outcome) -> dict[str, Any]:
+    """What the desk's list shows of a conversation after this outcome."""
+    reply = outcome.reply or {}
+    became = outcome.state if outcome.state != "answered" else str(reply.get("kind", "with_staff"))
+    return inbox.listed(became, reply.get("urgency", "none"), reply.get("confidence"))
+
+
+async def _is_taken(connection: AsyncConnection, conversation: str) -> bool:
+    taken = select(Conversation.id).where(Conversation.id == conversation, Conversation.taken_by_id.is_not(None))
+    return await connection.scalar(taken) is not None
 
 
 async def _keep_turn(
@@ -328,14 +382,22 @@ async def _keep_turn(
         await connection.execute(update(Turn).where(Turn.id == already).values(**values))
 
 
-async def _send(
-    connection: AsyncConnection, conversation: str, row: int | None, event: int, reply: dict[str, Any], at: datetime
+async def send(
+    connection: AsyncConnection,
+    conversation: str,
+    row: int | None,
+    event: int,
+    reply: dict[str, Any],
+    at: datetime,
+    sender: str = "assistant",
 ) -> None:
+    """Put a reply into the outbox, in the caller's transaction; `row` is the message it answers, None for none."""
     await connection.execute(
         insert(Outgoing).values(
-            conversation_id=conversation, event=event, message_id=row, sender="assistant", reply=reply, created_at=at
+            conversation_id=conversation, event=event, message_id=row, sender=sender, reply=reply, created_at=at
         )
     )
+    await inbox.keep_words(connection, conversation, sender, inbox.words_of(reply))
 
 
 async def _call_attention(
@@ -361,6 +423,7 @@ async def _call_attention(
         .returning(Attention.id)
     )
     assert attention is not None
+    await inbox.fill_for_reason(connection, reason, conversation, row, at, attention)
     await staff_alerts.write(connection, attention, "first", alert_to, now())
 
 
@@ -376,6 +439,7 @@ async def store_urgent(
     thread: dict[str, Any],
     at: datetime,
     alert_to: Sequence[AlertTo] = (),
+    provenance: dict[str, Any] | None = None,
 ) -> Known:
     """Record an urgent message with its card, and the alerts to staff.
 
@@ -403,19 +467,22 @@ async def store_urgent(
                 lease_until=at,
                 state="urgent",
             )
-            event = await connection.scalar(
-                update(Conversation)
-                .where(Conversation.id == conversation)
-                .values(last_event=Conversation.last_event + 1, urgent_thread=thread)
-                .returning(Conversation.last_event)
-            )
-            assert event is not None
-            outcome = Outcome(state="urgent", reply=reply, provenance={"safety": assessment})
+            outcome = Outcome(state="urgent", reply=reply, provenance={"safety": assessment, **(provenance or {})})
+            counted = (
+                await connection.execute(
+                    update(Conversation)
+                    .where(Conversation.id == conversation)
+                    .values(last_event=Conversation.last_event + 1, urgent_thread=thread, **_listed(outcome))
+                    .returning(Conversation.last_event, Conversation.turns)
+                )
+            ).one()
             await _keep_turn(connection, conversation, Taken(row, seq), None, outcome, at)
-            await _send(connection, conversation, row, event, reply, at)
+            await send(connection, conversation, row, counted.last_event, reply, at)
             level, findings = assessment.get("level"), _finding_ids(assessment)
             await _call_attention(connection, conversation, row, "urgent", at, level, findings, alert_to)
-            return Known(row, "urgent", event, at, reply)
+            await inbox.keep_facts(connection, conversation, reply, outcome.provenance)
+            await inbox.fill_for_outcome(connection, conversation, row, counted.turns, "urgent", reply, at)
+            return Known(row, "urgent", counted.last_event, at, reply)
     except IntegrityError:
         known = await find(engine, conversation, client_id)
         if known is None:
@@ -572,6 +639,7 @@ async def erase(engine: AsyncEngine, conversation: str) -> bool:
         already = ErasedConversation.id_hash == _hash(conversation)
         if not await connection.scalar(select(ErasedConversation.id_hash).where(already)):
             await connection.execute(insert(ErasedConversation).values(id_hash=_hash(conversation), erased_at=now()))
+        await search.forget_deleted(connection)
     await forget_deleted(engine)
     return done.rowcount > 0
 

@@ -359,5 +359,24 @@ async def acknowledge(engine: AsyncEngine, message: int, came_at: datetime, by: 
     return None if found is None else found.conversation_id or ""
 
 
+async def acknowledge_all(
+    connection: AsyncConnection, conversation: str | None, attention: int | None, by: str, at: datetime
+) -> None:
+    """The same in the caller's transaction for all that is urgent in a conversation; without one, for this row."""
+    # Before consent there is no conversation, and the others from before consent are other people's.
+    these = Attention.id == attention if conversation is None else Attention.conversation_id == conversation
+    found = await connection.scalars(
+        update(Attention)
+        .where(these, Attention.level.in_(URGENT_LEVELS), Attention.acknowledged_at.is_(None))
+        .values(acknowledged_at=at, acknowledged_by=by)
+        .returning(Attention.id)
+    )
+    await connection.execute(
+        update(StaffAlert)
+        .where(StaffAlert.attention_id.in_(list(found)), StaffAlert.state == "waiting")
+        .values(state="cancelled", lease_until=None)
+    )
+
+
 def _reading(engine: AsyncEngine) -> Any:
     return engine.execution_options(**READS_ONLY).connect()

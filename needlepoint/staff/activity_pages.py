@@ -20,7 +20,7 @@ from needlepoint.staff.permissions import Permission, needs
 PAGE_SIZE = 100
 
 #: Where an object can be looked at, by its kind.
-PLACES = {"conversation": "/staff/conversations/", "answer": "/staff/answers/"}
+PLACES = {"conversation": "/staff/conversations/", "answer": "/staff/answers/", "inbox item": "/staff/inbox/"}
 
 
 class ActivityController(Controller):

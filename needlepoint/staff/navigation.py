@@ -7,7 +7,9 @@ from needlepoint.staff.roles import ROLE_PERMISSIONS, Permission
 
 #: Name, address, and what one must be allowed to do to see it.
 PLACES: tuple[tuple[str, str, Permission], ...] = (
+    ("Inbox", "/staff/inbox", Permission.READ_CONVERSATIONS),
     ("Conversations", "/staff", Permission.READ_CONVERSATIONS),
+    ("Call-backs", "/staff/call-backs", Permission.REPLY_TO_PEOPLE),
     ("Answers", "/staff/answers", Permission.READ_ANSWERS),
     ("Urgent", "/staff/alerts", Permission.ACKNOWLEDGE_URGENT),
     ("Health", "/staff/health", Permission.READ_HEALTH),

@@ -25,7 +25,7 @@ from needlepoint.staff.second_factor import is_required
 __all__ = ["ROLE_PERMISSIONS", "Permission", "SecondFactorMissingError", "member_of", "needs", "signed_in"]
 
 #: A page that stays open asks this by itself; that is no sign of a person.
-_ASKED_BY_PAGES = "/staff/alerts/notice"
+_ASKED_BY_PAGES = ("/notice", "/news", "/renew")
 
 
 class SecondFactorMissingError(NotAuthorizedException):
@@ -54,7 +54,7 @@ async def member_of(connection: ASGIConnection[Any, Any, Any, Any]) -> SignedIn 
         ).first()
     if row is None or row.session_generation != session.get("generation"):
         return None
-    if connection.url.path.rstrip("/") != _ASKED_BY_PAGES:
+    if not connection.url.path.rstrip("/").endswith(_ASKED_BY_PAGES):
         session["seen"] = at
     return SignedIn(*row)
 

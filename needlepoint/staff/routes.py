@@ -9,19 +9,20 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Controller, Request, get, post
 from litestar.connection import ASGIConnection
-from litestar.exceptions import NotAuthorizedException, NotFoundException
+from litestar.exceptions import NotAuthorizedException
 from litestar.handlers.base import BaseRouteHandler
 from litestar.response import Template
 from msgspec import Meta
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from needlepoint.conversations import record, staff_alerts
+from needlepoint.conversations import record
 from needlepoint.conversations.models import ASKED_BY_STAFF
 from needlepoint.conversations.reception import LONGEST_MESSAGE, Incoming, Received, Reception
 from needlepoint.phrases import Phrases
 from needlepoint.settings import Settings
-from needlepoint.staff import accounts, transcripts
+from needlepoint.staff import accounts, conversation_list, transcript_page
 from needlepoint.staff.activity import Activity, note
+from needlepoint.staff.conversation_list import Filters
 from needlepoint.staff.permissions import Permission, needs
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -61,21 +62,25 @@ class DeskController(Controller):
     include_in_schema = False
 
     @get("/", guards=[needs(Permission.READ_CONVERSATIONS)])
-    async def conversations(
-        self,
-        request: Request[Any, Any, Any],
-        database: AsyncEngine,
-        phrases: Phrases,
-        page: Annotated[int, Meta(ge=0, le=100_000)] = 0,
-    ) -> Template:
-        """The conversations, the latest first."""
-        listed, more = await transcripts.conversations(database, phrases.clinic.zone, page)
+    async def conversations(self, request: Request[Any, Any, Any], database: AsyncEngine, phrases: Phrases) -> Template:
+        """The conversations that fit the filters, the latest first."""
+        # Filters are read by hand, so that an address that somebody kept, or mistyped, still shows a list.
+        given = {name: request.query_params.get(name, "")[:200] for name in Filters.__struct_fields__}
+        filters = Filters(**given)
+        if filters.words:
+            await note(request, Activity.SEARCHED_CONVERSATIONS, "conversations", "by words")
+        zone = phrases.clinic.zone
+        after = request.query_params.get("after", "")[:200]
+        found = await conversation_list.page(database, zone, filters, after)
         return Template(
             "conversations.html",
             context={
-                "conversations": listed,
-                "older": f"/staff?page={page + 1}" if more else None,
-                "newer": f"/staff?page={page - 1}" if page else None,
+                "conversations": found.lines,
+                "filters": filters,
+                "facts": await conversation_list.known_facts(database),
+                "older": filters.address(after=found.next) if found.next else None,
+                "first_page": filters.address() if after else None,
+                "erased": "erased" in request.query_params,
                 "staff": request.scope["state"]["staff"],
             },
         )
@@ -85,21 +90,7 @@ class DeskController(Controller):
         self, conversation: str, request: Request[Any, Any, Any], database: AsyncEngine, phrases: Phrases
     ) -> Template:
         """One conversation whole."""
-        await note(request, Activity.READ_CONVERSATION, "conversation", conversation)
-        found = await transcripts.conversation(database, phrases.clinic.zone, conversation)
-        if found is None:
-            raise NotFoundException("There is no such conversation; it may have been erased.")
-        view, turns = found
-        return Template(
-            "conversation.html",
-            context={
-                "conversation": view,
-                "turns": turns,
-                "messages": await staff_alerts.messages_of(database, conversation),
-                "zone": phrases.clinic.zone,
-                "staff": request.scope["state"]["staff"],
-            },
-        )
+        return await transcript_page.show(request, database, phrases, conversation)
 
 
 @post("/api/staff/ask", guards=[by_command], status_code=200, include_in_schema=False)

@@ -1,4 +1,4 @@
-"""Reading the record for staff: the list of conversations, and one of them whole."""
+"""Reading one conversation for staff: both sides as the person saw them, and what led to each reply."""
 
 from __future__ import annotations
 
@@ -7,30 +7,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from needlepoint.conversations import reviewing
 from needlepoint.conversations.models import Attention, Conversation, Feedback, Message, Outgoing, Turn
 from needlepoint.conversations.record import Delivered, deliveries
+from needlepoint.conversations.reviewing import Found
 from needlepoint.db.connect import READS_ONLY
-from needlepoint.reply import Reply, most_urgent
-
-#: Conversations a page.
-PAGE_SIZE = 50
-
-
-class ListedConversation(msgspec.Struct, frozen=True):
-    """A line of the list. `outcome` is what became of the last message; `flags` is what wants attention."""
-
-    id: str
-    started_at: datetime
-    channel: str
-    language: str
-    turns: int
-    last_at: datetime
-    outcome: str
-    urgency: str
-    flags: list[str]
+from needlepoint.reply import Reply
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -44,8 +29,11 @@ class Said(msgspec.Struct, frozen=True):
 class TurnView(msgspec.Struct, frozen=True, kw_only=True):
     """One message and everything about its outcome."""
 
+    message: int
     number: int | None
     state: str
+    #: It was left to the member of staff who had the conversation.
+    with_staff: bool
     person: Said
     reply: Reply | None
     replied_at: datetime | None
@@ -59,14 +47,31 @@ class TurnView(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float | None
     latency_ms: float | None
     model: str | None
+    app: str | None
+    revision: int | None
     thresholds: dict[str, Any]
+    #: The last treatment and the next as the assistant took them to be before this message.
+    had: tuple[datetime, datetime] | None
+    booked: tuple[datetime, datetime] | None
     error: str | None
     flags: list[str]
+    findings: list[Found]
     #: How the reply reached the person, where the channel sends by itself.
-    delivered: Delivered | None = None
+    delivered: Delivered | None
 
 
-class ConversationView(msgspec.Struct, frozen=True):
+class LineView(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the person was told without having asked: by staff, or about who answers."""
+
+    at: datetime
+    reply: Reply
+    #: Name of the member of staff who wrote it; None for the assistant's own lines.
+    by: str | None
+    #: As of a turn.
+    delivered: Delivered | None
+
+
+class ConversationView(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of the conversation itself."""
 
     id: str
@@ -79,56 +84,36 @@ class ConversationView(msgspec.Struct, frozen=True):
     had: tuple[datetime, datetime] | None
     booked: tuple[datetime, datetime] | None
     slots: dict[str, Any]
+    #: Who of the staff answers in place of the assistant, since when, and until when the person was promised a word.
+    taken_by_id: int | None
+    taken_by: str | None
+    taken_at: datetime | None
+    answer_by: datetime | None
+    review_state: str
+    reviewer: str | None
+    #: Changes with everything that is said.
+    stamp: str
+    #: Findings about the conversation as a whole.
+    findings: list[Found]
 
 
-async def conversations(engine: AsyncEngine, zone: ZoneInfo, page: int) -> tuple[list[ListedConversation], bool]:
-    """Page `page` (from 0) of the conversations, the latest first, and whether there are older ones."""
-    last = (
-        select(Message.conversation_id, func.max(Message.id).label("row"), func.count().label("turns"))
-        .group_by(Message.conversation_id)
-        .subquery()
-    )
-    query = (
-        select(Conversation, last.c.turns, Message.state, Outgoing.reply)
-        .outerjoin(last, last.c.conversation_id == Conversation.id)
-        .outerjoin(Message, Message.id == last.c.row)
-        .outerjoin(Outgoing, Outgoing.message_id == Message.id)
-        .order_by(Conversation.last_at.desc(), Conversation.id)
-        .limit(PAGE_SIZE + 1)
-        .offset(page * PAGE_SIZE)
-    )
+def stamp(next_seq: int, last_event: int, taken_by_id: int | None) -> str:
+    """What an open page compares to know whether anything was said since."""
+    return f"{next_seq}.{last_event}.{taken_by_id or 0}"
+
+
+async def current_stamp(engine: AsyncEngine, conversation_id: str) -> str | None:
+    """The stamp of a conversation as it is now; None if there is none."""
+    query = select(Conversation.next_seq, Conversation.last_event, Conversation.taken_by_id)
     async with engine.execution_options(**READS_ONLY).connect() as connection:
-        rows = (await connection.execute(query)).all()
-        found = rows[:PAGE_SIZE]
-        flags = await connection.execute(
-            select(Attention.conversation_id, Attention.reason, Attention.level)
-            .where(Attention.conversation_id.in_([row.id for row in found]), Attention.acknowledged_at.is_(None))
-            .order_by(Attention.id)
-        )
-        by_conversation: dict[str, list[tuple[str, str | None]]] = {}
-        for flag in flags:
-            by_conversation.setdefault(flag.conversation_id, []).append((flag.reason, flag.level))
-    listed = [
-        ListedConversation(
-            id=row.id,
-            started_at=row.created_at.astimezone(zone),
-            channel=row.channel,
-            language=row.language,
-            turns=row.turns or 0,
-            last_at=row.last_at.astimezone(zone),
-            outcome=_outcome(row.state, row.reply),
-            urgency=most_urgent(level for _, level in by_conversation.get(row.id, [])),
-            flags=list(dict.fromkeys(reason for reason, _ in by_conversation.get(row.id, []))),
-        )
-        for row in found
-    ]
-    return listed, len(rows) > PAGE_SIZE
+        row = (await connection.execute(query.where(Conversation.id == conversation_id))).first()
+    return None if row is None else stamp(*row)
 
 
 async def conversation(
     engine: AsyncEngine, zone: ZoneInfo, conversation_id: str
-) -> tuple[ConversationView, list[TurnView]] | None:
-    """One conversation and its turns in the order of receipt, times in the clinic's zone; None if there is none."""
+) -> tuple[ConversationView, list[TurnView | LineView]] | None:
+    """One conversation and what was said in it in order, times in the clinic's zone; None if there is none."""
     query = (
         select(Message, Turn, Outgoing, Feedback)
         .outerjoin(Turn, Turn.message_id == Message.id)
@@ -142,13 +127,39 @@ async def conversation(
         if found is None:
             return None
         rows = (await session.execute(query)).all()
+        unasked = await session.scalars(
+            select(Outgoing)
+            .where(Outgoing.conversation_id == conversation_id, Outgoing.message_id.is_(None))
+            .order_by(Outgoing.event)
+        )
+        delivered = await deliveries(engine, conversation_id)
+        lines = [_line(one, zone, delivered.get(one.event)) for one in unasked]
         reasons: dict[int, list[str]] = {}
         for flag in await session.scalars(
             select(Attention).where(Attention.conversation_id == conversation_id).order_by(Attention.id)
         ):
             if flag.message_id is not None:
                 reasons.setdefault(flag.message_id, []).append(flag.reason)
-    view = ConversationView(
+    by_message: dict[int | None, list[Found]] = {}
+    for one in await reviewing.findings(engine, conversation_id):
+        local = msgspec.structs.replace(one, at=one.at.astimezone(zone))
+        by_message.setdefault(one.finding.message, []).append(local)
+    turns: list[TurnView | LineView] = [
+        _turn(
+            *row,
+            zone,
+            reasons.get(row.Message.id, []),
+            by_message.get(row.Message.id, []),
+            delivered.get(row.Outgoing.event) if row.Outgoing else None,
+        )
+        for row in rows
+    ]
+    said = sorted([*turns, *lines], key=lambda one: one.person.at if isinstance(one, TurnView) else one.at)
+    return _view(found, zone, by_message.get(None, [])), said
+
+
+def _view(found: Conversation, zone: ZoneInfo, findings: list[Found]) -> ConversationView:
+    return ConversationView(
         id=found.id,
         channel=found.channel,
         language=found.language,
@@ -158,17 +169,31 @@ async def conversation(
         had=_span(found.had_from, found.had_until, zone),
         booked=_span(found.booked_from, found.booked_until, zone),
         slots=found.slots,
+        taken_by_id=found.taken_by_id,
+        taken_by=found.taken_by,
+        taken_at=found.taken_at.astimezone(zone) if found.taken_at else None,
+        answer_by=found.answer_by.astimezone(zone) if found.answer_by else None,
+        review_state=found.review_state,
+        reviewer=found.reviewer,
+        stamp=stamp(found.next_seq, found.last_event, found.taken_by_id),
+        findings=findings,
     )
-    delivered = await deliveries(engine, conversation_id)
-    turns = [_turn(*row, zone, reasons.get(row.Message.id, [])) for row in rows]
-    return view, [
-        msgspec.structs.replace(turn, delivered=delivered.get(row.Outgoing.event) if row.Outgoing else None)
-        for turn, row in zip(turns, rows, strict=True)
-    ]
 
 
 def _span(start: datetime | None, end: datetime | None, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
     return (start.astimezone(zone), end.astimezone(zone)) if start is not None and end is not None else None
+
+
+def _told_span(written: list[str] | None, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
+    if not written:
+        return None
+    return _span(datetime.fromisoformat(written[0]), datetime.fromisoformat(written[1]), zone)
+
+
+def _line(sent: Outgoing, zone: ZoneInfo, delivered: Delivered | None) -> LineView:
+    reply = msgspec.convert(sent.reply, Reply)
+    by = str(reply.why.get("by", "staff")) if sent.sender == "staff" else None
+    return LineView(at=sent.created_at.astimezone(zone), reply=reply, by=by, delivered=delivered)
 
 
 def _turn(
@@ -178,20 +203,24 @@ def _turn(
     feedback: Feedback | None,
     zone: ZoneInfo,
     flags: list[str],
+    findings: list[Found],
+    delivered: Delivered | None,
 ) -> TurnView:
     provenance = turn.provenance if turn else {}
     stored = sent.reply if sent else (turn.undelivered if turn else None)
     reply = msgspec.convert(stored, Reply) if stored else None
-    ranking = provenance.get("intent_ranking", [])
+    treatment = provenance.get("treatment") or {}
     return TurnView(
+        message=message.id,
         number=turn.number if turn else None,
         state=message.state,
+        with_staff=bool(provenance.get("with_staff")),
         person=Said(message.text, message.accepted_at.astimezone(zone), message.redacted),
         reply=reply,
         replied_at=sent.created_at.astimezone(zone) if sent else None,
         feedback=feedback,
         intent=provenance.get("intent"),
-        ranking=ranking[1:3],
+        ranking=provenance.get("intent_ranking", [])[:3],
         entities=[
             {"entity": one.get("entity"), "value": one.get("value"), "text": message.text[one["start"] : one["end"]]}
             for one in provenance.get("entities", [])
@@ -202,13 +231,13 @@ def _turn(
         confidence=reply.confidence if reply else None,
         latency_ms=provenance.get("latency_ms"),
         model=provenance.get("model"),
+        app=provenance.get("app"),
+        revision=provenance.get("revision"),
         thresholds=provenance.get("thresholds", {}),
+        had=_told_span(treatment.get("had"), zone),
+        booked=_told_span(treatment.get("booked"), zone),
         error=provenance.get("error"),
         flags=flags,
+        findings=findings,
+        delivered=delivered,
     )
-
-
-def _outcome(state: str | None, reply: dict[str, Any] | None) -> str:
-    if state is None:
-        return "no message"
-    return str(reply["kind"]) if state == "answered" and reply else state

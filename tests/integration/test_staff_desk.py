@@ -22,6 +22,8 @@ from needlepoint.settings import ROOT, Settings
 from needlepoint.staff import accounts, second_factor, sign_in_limits
 from needlepoint.staff.models import StaffMember
 from needlepoint.staff.roles import ROLE_PERMISSIONS, Permission
+from tests import desk
+from tests.desk import token_in
 from tests.running import SECRET, Instance, Laboratory, fill
 
 PASSWORD = "correct horse battery"
@@ -40,6 +42,26 @@ ROUTES: dict[str, str | Permission] = {
     "POST /api/staff/ask": COMMAND,
     "GET /staff": Permission.READ_CONVERSATIONS,
     "GET /staff/conversations/{conversation:str}": Permission.READ_CONVERSATIONS,
+    "GET /staff/conversations/{conversation:str}/news": Permission.READ_CONVERSATIONS,
+    "POST /staff/conversations/{conversation:str}/findings": Permission.REVIEW,
+    "POST /staff/conversations/{conversation:str}/step-in": Permission.REPLY_TO_PEOPLE,
+    "POST /staff/conversations/{conversation:str}/write": Permission.REPLY_TO_PEOPLE,
+    "POST /staff/conversations/{conversation:str}/give-back": Permission.REPLY_TO_PEOPLE,
+    "POST /staff/conversations/{conversation:str}/export": Permission.EXPORT_PERSON,
+    "GET /staff/conversations/{conversation:str}/erase": Permission.ERASE_PERSON,
+    "POST /staff/conversations/{conversation:str}/erase": Permission.ERASE_PERSON,
+    "GET /staff/inbox": Permission.READ_CONVERSATIONS,
+    "GET /staff/inbox/news": Permission.READ_CONVERSATIONS,
+    "POST /staff/inbox/next": Permission.REVIEW,
+    "GET /staff/inbox/{item_id:int}": Permission.READ_CONVERSATIONS,
+    "POST /staff/inbox/{item_id:int}/open": Permission.REVIEW,
+    "POST /staff/inbox/{item_id:int}/renew": Permission.REVIEW,
+    "POST /staff/inbox/{item_id:int}/leave": Permission.REVIEW,
+    "POST /staff/inbox/{item_id:int}/done": Permission.REVIEW,
+    "POST /staff/inbox/{item_id:int}/snooze": Permission.REVIEW,
+    "POST /staff/inbox/{item_id:int}/assign": Permission.REVIEW,
+    "GET /staff/call-backs": Permission.REPLY_TO_PEOPLE,
+    "POST /staff/call-backs/{call_back:int}": Permission.REPLY_TO_PEOPLE,
     "GET /staff/alerts": Permission.ACKNOWLEDGE_URGENT,
     "GET /staff/alerts/notice": Permission.ACKNOWLEDGE_URGENT,
     "POST /staff/alerts/{message:int}/acknowledge": Permission.ACKNOWLEDGE_URGENT,
@@ -107,15 +129,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Lite
         yield client
 
 
-def token_in(page: str) -> str:
-    found = re.search(r'name="_csrf_token" value="([^"]+)"', page)
-    assert found
-    return found[1]
-
-
 def sign_in(http: httpx.Client, name: str, password: str = PASSWORD) -> httpx.Response:
-    token = token_in(http.get("/staff/login").text)
-    return http.post("/staff/login", data={"name": name, "password": password, "_csrf_token": token})
+    return desk.sign_in(http, name, password)
 
 
 def test_each_role_may_do_what_the_one_before_may_and_this() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -18,10 +17,12 @@ from needlepoint.channels.telegram.doctor import Finding, examine
 from needlepoint.db.connect import connect, connect_async
 from needlepoint.settings import Settings
 from needlepoint.staff import accounts
+from tests.desk import sign_in, token_in
 from tests.running import SECRET, Engine, Instance, Laboratory
 from tests.telegram_server import TOKEN, BotApiServer, Fault, Message, Patient
 
 CHATS = itertools.count(7_000_001)
+PASSWORD = "a long password for tests"
 
 
 @pytest.fixture(scope="module")
@@ -614,6 +615,63 @@ def test_whatever_the_outbox_holds_arrives_and_stop_ends_what_nobody_asked_for(
     assert patient.next(count).text == "And today?"
 
 
+def test_staff_take_over_a_telegram_chat_and_give_it_back(
+    app: Instance, patient: Patient, bot_api: BotApiServer
+) -> None:
+    patient.say("when can I swim, puteri asks")
+    conversation = conversation_of(app, "when can I swim, puteri asks")
+    transcript = f"/staff/conversations/{conversation}"
+    database = connect(app.database)
+    accounts.add(database, "Sister Tan", PASSWORD, "reviewer")
+    database.dispose()
+    desk = app.http(follow_redirects=True)
+    assert sign_in(desk, "Sister Tan", PASSWORD).status_code == 200
+
+    def step(act: str, **form: str) -> str:
+        count = len(patient.got)
+        done = desk.post(f"{transcript}/{act}", data={**form, "_csrf_token": token_in(desk.get(transcript).text)})
+        assert done.status_code == 200
+        return patient.next(count).text
+
+    assert "has joined this chat" in step("step-in")
+    assert "is with the staff" in patient.say("but the pool is so nice").text
+    said = step("write", text="Please wait <b>two</b> days. & call us")
+    assert said == "Please wait <b>two</b> days. & call us", "what staff write is text, not markup"
+    count = len(patient.got)
+    patient.send(text="ok thank you")
+    bot_api.wait_for(lambda: settled(app))
+    assert len(patient.got) == count, "the assistant is quiet"
+    card = patient.say("my tongue is swelling and I cannot breathe")
+    assert "Emergency" in card.text, "safety is not"
+    count = len(patient.got)
+    picture = patient.send(photo=[{"file_id": "x", "file_unique_id": "x", "width": 1, "height": 1}])
+    assert picture and patient.next(count).text
+    assert "have left this chat" in step("give-back")
+    bot_api.wait_for(lambda: settled(app))
+    page = desk.get(transcript).text
+    assert page.count("<strong>delivered</strong>") >= 6
+    assert "&lt;b&gt;two&lt;/b&gt;" in page
+
+
+def test_an_app_that_is_killed_while_it_answers_leaves_no_apology_behind(
+    app: Instance, patient: Patient, bot_api: BotApiServer, engine: Engine
+) -> None:
+    count = len(patient.got)
+    engine.freeze()
+    try:
+        patient.send(text="when can I swim, salmah asks")
+        bot_api.wait_for(
+            lambda: rows(app, "SELECT 1 FROM message WHERE text LIKE '%salmah asks' AND state = 'accepted'")
+        )
+        app.kill()
+    finally:
+        engine.thaw()
+    app.start()
+    assert "swim" in patient.next(count).text
+    bot_api.wait_for(lambda: settled(app))
+    assert len(patient.got) == count + 1
+
+
 def test_an_optional_message_that_may_have_arrived_is_not_sent_again(
     app: Instance, patient: Patient, trouble: BotApiServer
 ) -> None:
@@ -691,13 +749,10 @@ def test_the_transcript_at_the_desk_says_how_each_reply_reached_the_person(app: 
     patient.say("when can I swim, hidayah asks")
     conversation = conversation_of(app, "when can I swim, hidayah asks")
     database = connect(app.database)
-    accounts.add(database, "Nurse Aida", "a long password for tests", "viewer")
+    accounts.add(database, "Nurse Aida", PASSWORD, "viewer")
     database.dispose()
     with app.http(follow_redirects=True) as desk:
-        token = re.search(r'name="_csrf_token" value="([^"]+)"', desk.get("/staff/login").text)
-        assert token is not None
-        entry = {"_csrf_token": token[1], "name": "Nurse Aida", "password": "a long password for tests"}
-        assert desk.post("/staff/login", data=entry).status_code == 200
+        assert sign_in(desk, "Nurse Aida", PASSWORD).status_code == 200
         page = desk.get(f"/staff/conversations/{conversation}").text
     assert "Telegram:" in page and "<strong>delivered</strong>" in page
 

@@ -95,16 +95,14 @@ def test_ten_thousand_updates_are_answered_in_order_whatever_goes_wrong_on_the_w
             time.sleep(5)
         print(f"{UPDATES} updates in {time.monotonic() - began:.0f} s; went wrong: {dict(trouble.count)}")
         assert left == 0
-        repeated = apologised = 0
+        repeated = 0
         for one in people:
             answers, repeats = _answers(one, expected[one.chat], trouble)
             assert len(one.got) == 2 + len(answers) + repeats, [message.text[:60] for message in one.got]
-            apologised += sum(answer == APOLOGY for answer in answers)
+            assert APOLOGY not in answers, "a killed app's turn was not taken up"
             repeated += repeats
         print(f"{repeated} repeats, all marked, of {sum(trouble.ambiguous.values())} that were unclear")
-        print(f"{apologised} apologies (turns of the killed app, or that took longer than their lease)")
-        # The killed app had at most its workers' turns and sendings under way.
-        assert apologised <= 16
+        # The killed app had at most its workers' sendings under way.
         assert repeated <= sum(trouble.ambiguous.values()) + 16
         assert app.stop() == 0
 

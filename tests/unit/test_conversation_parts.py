@@ -225,7 +225,7 @@ class _Sulking(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         _Sulking.seen.append(body["message_id"])
         locked = len(_Sulking.seen) <= _Sulking.refusals
-        reply = {"kind": "smalltalk", "topic": "what", "text": "Hello."}
+        reply = {"kind": "smalltalk", "topic": "chitchat", "text": "Hello."}
         answer = {"conversation": "c", "received": {"reply": reply}, "choices": []}
         content = json.dumps({"error": {"message": "not just now"}} if locked else answer).encode()
         self.send_response(503 if locked else 200)

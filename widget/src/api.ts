@@ -1,6 +1,6 @@
 /** The clinic's chat service over HTTP: requests with a time limit, and replies that come later as server-sent events. */
 
-import type { Arrived, Clinic, Feedback, Line } from "./reply.js";
+import type { Arrived, CallBack, Clinic, Feedback, Line } from "./reply.js";
 
 const TIME_LIMIT_MS = 30_000;
 const SHORTEST_PAUSE_MS = 1000;
@@ -92,6 +92,12 @@ export class Service {
   async rate(session: Session, event: number, feedback: Feedback): Promise<Arrived | null> {
     const path = at(session, `/events/${event}/feedback`);
     return (await this.#call<{ urgent: Arrived | null }>("PUT", path, { session, body: feedback })).urgent;
+  }
+
+  /** Returns the urgent card where the words told of something urgent. */
+  async callBack(session: Session, wanted: CallBack): Promise<Arrived | null> {
+    const path = at(session, "/call-back");
+    return (await this.#call<{ urgent: Arrived | null }>("PUT", path, { session, body: wanted })).urgent;
   }
 
   erase(session: Session): Promise<null> {

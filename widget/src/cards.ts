@@ -4,6 +4,7 @@
  */
 
 import { Refused } from "./api.js";
+import { type AskToCall, callBackForm } from "./callback.js";
 import { button, element, isDisabled, setDisabled } from "./dom.js";
 import { dialling, isSafeLink, link, type Phones, rendered, withPhones } from "./markdown.js";
 import { type Answer, type Arrived, type Choice, type Clinic, type Feedback, isUrgent, type Reply, type Speaker } from "./reply.js";
@@ -95,6 +96,7 @@ export class Cards {
     { reply, from = "assistant", at, feedback }: Arrived & { reply: Reply },
     onChoose: (choice: Choice) => void,
     rate: Rate | null,
+    callBack: AskToCall | null,
     announce: (words: string) => void,
   ): { item: HTMLLIElement; markChosen: (title: string) => boolean } {
     const urgent = isUrgent(reply);
@@ -112,6 +114,9 @@ export class Cards {
     const { group, mark } = this.#choices(choices, (index) => choices[index] && onChoose(choices[index]), true);
     if (choices.length) card.append(group);
     if (rate && (reply.kind === "answer" || reply.kind === "decline")) card.append(this.#rating(rate, feedback ?? null, announce));
+    if (callBack && reply.kind === "handover" && from === "assistant") {
+      card.append(callBackForm(this.words, this.clinic as Clinic, callBack, announce));
+    }
     return {
       item: this.#entry(from, at, card),
       /** Shows which choice was taken earlier; returns whether it was one of this card's that were still open. */

@@ -9,7 +9,7 @@
 
 import { Refused, type Service, type Session, Unreachable } from "./api.js";
 import type { Kept } from "./kept.js";
-import type { Arrived, Choice, Clinic, Feedback, Line } from "./reply.js";
+import type { Arrived, CallBack, Choice, Clinic, Feedback, Line } from "./reply.js";
 
 export const LONGEST_MESSAGE = 4096;
 const RETRY_AFTER_MS = [1000, 2000, 4000, 8000, 30_000];
@@ -447,6 +447,13 @@ export class Conversation {
   async rate(event: number, feedback: Feedback): Promise<void> {
     if (!this.#session) throw new Unreachable();
     const urgent = await this.service.rate(this.#session, event, feedback);
+    if (urgent?.reply) this.#catchUpWith(urgent);
+  }
+
+  /** Leaves a number to be called back. Rejects where that did not get through. */
+  async callBack(wanted: CallBack): Promise<void> {
+    if (!this.#session) throw new Unreachable();
+    const urgent = await this.service.callBack(this.#session, wanted);
     if (urgent?.reply) this.#catchUpWith(urgent);
   }
 

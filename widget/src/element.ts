@@ -762,6 +762,7 @@ export class NeedlepointChat extends HTMLElement implements View {
       arrived,
       (choice) => conversation?.choose(choice),
       rate,
+      conversation ? (wanted) => conversation.callBack(wanted) : null,
       (words) => this.#announce(words),
     );
     this.#replies.unshift(card);

@@ -41,6 +41,13 @@ export interface Feedback {
   comment: string | null;
 }
 
+/** A number to call, and when it suits. */
+export interface CallBack {
+  number: string;
+  best_time: string | null;
+  consent: string;
+}
+
 export interface Branch {
   name: string;
   address: string;
@@ -61,6 +68,8 @@ export interface Clinic {
   disclaimer: string;
   privacy: { version: string; line: string; text: string };
   first_choices: { title: string; text: string }[];
+  /** The sentence beside the number to call back, and its version. */
+  call_back: { version: string; line: string };
   branches: Branch[];
   language: string;
   languages: string[];

@@ -15,9 +15,9 @@ from msgspec import Meta
 from sqlalchemy.exc import SQLAlchemyError
 
 from needlepoint.channels.web.streams import Streams
-from needlepoint.conversations import feedback, record, tokens
+from needlepoint.conversations import call_backs, feedback, record, tokens
 from needlepoint.conversations.privacy_notice import PRIVACY_VERSION
-from needlepoint.conversations.reception import LONGEST_MESSAGE, Incoming, Received, Reception
+from needlepoint.conversations.reception import LONGEST_MESSAGE, ConsentNeededError, Incoming, Received, Reception
 from needlepoint.conversations.record import UnknownConversationError
 from needlepoint.conversations.tokens import Token, TokenError
 from needlepoint.phrases import Phrases
@@ -63,6 +63,14 @@ class GiveFeedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     comment: Annotated[str, Meta(max_length=1000)] | None = None
 
 
+class LeaveNumber(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A number to call back; `consent` is the version of the sentence beside it that was agreed to."""
+
+    number: Annotated[str, Meta(max_length=40)]
+    consent: Annotated[str, Meta(max_length=20)]
+    best_time: Annotated[str, Meta(max_length=200)] | None = None
+
+
 class Opened(msgspec.Struct, frozen=True):
     """A conversation and the token that speaks for it."""
 
@@ -84,6 +92,12 @@ class Outcome(msgspec.Struct, frozen=True):
 
 class FeedbackTaken(msgspec.Struct, frozen=True):
     """`urgent` is the card where the comment told of something urgent: it is then a message as well."""
+
+    urgent: Outcome | None
+
+
+class NumberTaken(msgspec.Struct, frozen=True):
+    """`urgent` is the card where the words told of something urgent: they are then a message as well."""
 
     urgent: Outcome | None
 
@@ -152,6 +166,10 @@ class ChatController(Controller):
                 }
                 for topic in ("preparation", "pain", "side_effects", "aftercare")
             ],
+            "call_back": {
+                "version": call_backs.CONSENT_VERSION,
+                "line": phrases.say("call_back_consent", language),
+            },
             "branches": clinic.branches,
             "language": language,
             "languages": clinic.languages,
@@ -279,22 +297,38 @@ class ChatController(Controller):
         comment = clean_text(data.comment or "").strip()
         if data.helpful and (data.reason or comment):
             raise Refusal(400, "bad_request", "`reason` and `comment` go with `helpful: false`")
-        # Safety first here too: nobody may describe an emergency in a box that is read tomorrow.
-        urgent = None
-        if comment and reception.is_urgent(comment):
-            said = Incoming(
-                conversation=conversation,
-                client_id=f"feedback-{event}-{record.new_id()}",
-                consent=token.consent,
-                language=token.language,
-                channel="web",
-                unrecorded=token.unrecorded,
-                text=comment,
-            )
-            urgent = outcome_of(await reception.receive(said))
+        urgent = await _urgent_words(reception, token, f"feedback-{event}", comment)
         given = feedback.Feedback(data.helpful, data.reason, comment or None)
         await feedback.give(database, conversation, event, given, phrases.clinic.country)
         return FeedbackTaken(urgent)
+
+    @put("/conversations/{conversation:str}/call-back")
+    async def call_back(
+        self,
+        conversation: str,
+        data: LeaveNumber,
+        request: Request[Any, Any, Any],
+        settings: Settings,
+        reception: Reception,
+        database: Any,
+        phrases: Phrases,
+    ) -> NumberTaken:
+        """Leave a number to call back. It is kept encrypted, apart from what was said; a later one replaces it."""
+        token = _authorised(request, conversation, settings)
+        if token.consent is None:
+            raise ConsentNeededError
+        if data.consent != call_backs.CONSENT_VERSION:
+            raise Refusal(
+                400, "other_notice", f"the sentence is now version {call_backs.CONSENT_VERSION}; show that one"
+            )
+        best_time = clean_text(data.best_time or "").strip()
+        urgent = await _urgent_words(reception, token, "call-back", best_time)
+        try:
+            await call_backs.leave(database, settings.secret_key, phrases, conversation, data.number, best_time or None)
+        except call_backs.WrongNumberError:
+            raise Refusal(400, "wrong_number", phrases.say("call_back_number_wrong", token.language)) from None
+        reception.wake(conversation)
+        return NumberTaken(urgent)
 
     @delete("/conversations/{conversation:str}")
     async def erase(
@@ -303,6 +337,23 @@ class ChatController(Controller):
         """Delete the conversation and all it holds."""
         _authorised(request, conversation, settings)
         await reception.erase(conversation)
+
+
+async def _urgent_words(reception: Reception, token: Token, name: str, words: str) -> Outcome | None:
+    """The card where these words tell of something urgent: nobody may describe an emergency in a box that is read
+    tomorrow. They are then a message as well."""
+    if not words or not reception.is_urgent(words):
+        return None
+    said = Incoming(
+        conversation=token.conversation,
+        client_id=f"{name}-{record.new_id()}",
+        consent=token.consent,
+        language=token.language,
+        channel="web",
+        unrecorded=token.unrecorded,
+        text=words,
+    )
+    return outcome_of(await reception.receive(said))
 
 
 def _authorised(request: Request[Any, Any, Any], conversation: str, settings: Settings) -> Token:
