@@ -30,8 +30,8 @@ from needlepoint.clinic import Clinic, read_clinic
 from needlepoint.conversations import record
 from needlepoint.db.connect import connect, connect_async
 from needlepoint.db.migrate import migrate
-from needlepoint.evaluation import answers_report, safety_report
-from needlepoint.evaluation.items import Item, Kind, read_items
+from needlepoint.evaluation import answers_report, safety_report, safety_thresholds
+from needlepoint.evaluation.items import Item, Kind, SafetyMessage, read_items
 from needlepoint.evaluation.pictures import PicturesError, draw
 from needlepoint.faq import check, store
 from needlepoint.faq.files import TopicEntry, read_folder
@@ -45,6 +45,7 @@ from needlepoint.located import FileError, FileErrors
 from needlepoint.phrases import read_phrases
 from needlepoint.reply import AnswerTopic
 from needlepoint.safety import RuleFileError, SafetyRules
+from needlepoint.safety.assessment import THRESHOLDS
 from needlepoint.settings import Settings, SettingsError, read_settings, with_secrets
 from needlepoint.staff import accounts
 from needlepoint.staff.accounts import AccountError
@@ -256,6 +257,10 @@ def evaluate(
         bool,
         typer.Option("--safety", help="The safety layer alone, without engine and database, and keywords beside it."),
     ] = False,
+    thresholds: Annotated[
+        bool,
+        typer.Option("--thresholds", help="With --safety: choose its thresholds; never on a test half."),
+    ] = False,
     cases: Annotated[int, typer.Option(min=0, help="How many of the worst cases to list.")] = 30,
     json_file: Annotated[Path | None, typer.Option("--json", help="Where to write the figures as JSON, too.")] = None,
     pictures: Annotated[
@@ -273,12 +278,30 @@ def evaluate(
         wrong = [str(file) for file, (kind, _) in zip(files, items, strict=True) if not kind.startswith("safety")]
         if wrong:
             raise FileError(Path(wrong[0]), 1, "has no levels; leave --safety out, or give a file with `level`")
+        if thresholds:
+            _choose_thresholds(files, items, settings)
+            return
         rules = SafetyRules.load(settings.data / "safety")
         _report(files, items, safety_report.rules_alone(rules), None, settings, cases, json_file, pictures)
         return
     settings = with_secrets(settings)
     with _started(settings) as url, Asker(url, accounts.command_token(settings.secret_key, "evaluate")) as asker:
         _report(files, items, asker.judge_safety, asker, settings, cases, json_file, pictures)
+
+
+def _choose_thresholds(files: list[Path], items: list[tuple[Kind, list[Item]]], settings: Settings) -> None:
+    """Print how the shipped thresholds do on the messages of all files, and which would do best."""
+    if frozen := [file for file in files if file.stem.endswith("-test")]:
+        raise FileError(frozen[0], 1, "is a test half, which is only measured on; give development files")
+    rules = SafetyRules.load(settings.data / "safety")
+    cases = {
+        file.name: safety_thresholds.read_messages(rules, [one for one in found if isinstance(one, SafetyMessage)])
+        for file, (_, found) in zip(files, items, strict=True)
+    }
+    cases["stored wordings"] = safety_thresholds.read_wordings(rules, read_folder(settings.data / "faq"))
+    chosen = safety_thresholds.choose(cases)
+    for name, of in (("Shipped", THRESHOLDS), ("Would do best", chosen)):
+        _say("\n".join(safety_thresholds.as_markdown(name, cases, of)))
 
 
 def _report(

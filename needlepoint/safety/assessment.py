@@ -16,6 +16,7 @@ from needlepoint.safety.context import EXCUSES, Clause, excuses, split_clauses
 from needlepoint.safety.phrases import Mention, find_mentions
 from needlepoint.safety.rule_files import LEVELS, Level
 from needlepoint.safety.rules import CUE, Pattern, SafetyRules
+from needlepoint.safety.second_reader import SecondReading
 from needlepoint.safety.words import Words, split_words
 
 #: How far apart, in words, the parts of one pattern may stand.
@@ -27,40 +28,55 @@ _NEAR_BEHIND = 2
 RECENT_MESSAGES = 6
 RECENT_CHARACTERS = 4096
 
-_URGENT = ("same_day", "emergency_now")
+URGENT = ("same_day", "emergency_now")
 
 
-class _Trust(NamedTuple):
-    """How likely the second reader must hold a red flag for it to be raised, or to stand where a rule found it, and
-    for the person to be asked after it."""
+class Trust(NamedTuple):
+    """How likely the second reader must hold a red flag to raise it, and to have the person asked after it."""
 
     raises: float
     asks: float
 
 
-# Chosen on `tests/evaluation/safety/messages-unseen.jsonl`, of which nothing was learnt (figures: docs/safety-case.md).
-#: A rule found it, in more than a few words. Whatever the second reader holds of it, the person is at least asked.
-_FOUND = _Trust(0.05, 0.0)
-#: How likely it must be in the clause of the evidence alone, where the words around it make it seem harmless: those who
-#: play it down, or ask after something else as well, do not make it so.
-_FOUND_IN_ITS_CLAUSE = 0.3
-#: No rule found anything.
-_NOTHING_FOUND = _Trust(0.4, 0.3)
-#: The same in few words.
-_FEW_WORDS = _Trust(0.95, 0.6)
-#: The rules see that a symptom is denied, past or only asked about, or that something is said to be over.
-_EXCUSED = _Trust(0.6, 0.3)
+class Thresholds(NamedTuple):
+    """The decision table: how far the second reader is trusted, by what the rules see."""
+
+    #: A rule found it, in more than a few words: from here on it stands.
+    found: float
+    #: Or from here on, in the sentence of the evidence alone: who plays it down or asks after the price does not
+    #: make it harmless. Below both the person is asked in any case.
+    found_in_its_sentence: float
+    #: No rule found anything.
+    nothing_found: Trust
+    #: The same in few words.
+    few_words: Trust
+    #: What a rule holds to be less urgent, in few words.
+    lesser_in_few_words: Trust
+    #: The rules see that a symptom is denied, past or only asked about, or that something is said to be over.
+    excused: Trust
+    #: How likely it must hold an emergency to make one of what a rule holds less urgent.
+    emergency_from: float
+
+
+#: Chosen by `needlepoint evaluate --safety --thresholds` (figures: docs/safety-case.md).
+THRESHOLDS = Thresholds(
+    found=0.1,
+    found_in_its_sentence=0.5,
+    nothing_found=Trust(0.3, 0.2),
+    few_words=Trust(0.65, 0.5),
+    lesser_in_few_words=Trust(0.95, 0.6),
+    excused=Trust(0.4, 0.3),
+    emergency_from=0.7,
+)
 
 #: So many words are few.
 FEW_WORDS = 12
 
-#: So many clauses are read again at most: each takes milliseconds.
-_MOST_CLAUSES = 3
+#: So many sentences are read again at most, where the second reader is not as sure as this of the whole.
+_MOST_SENTENCES = 3
+_READ_AGAIN_BELOW = 0.3
 
-#: How likely the second reader must hold an emergency to make one of what a rule holds less urgent.
-_EMERGENCY_FROM = 0.6
-
-_CLAUSE = re.compile(r"[^.?!;,\n]+")
+_SENTENCE = re.compile(r"[^.?!\n]+")
 
 #: The finding that ends an urgent thread (`data/safety/thread.yml`).
 _THREAD_OVER = "thread-over"
@@ -123,6 +139,25 @@ class _Found:
         self.cards.clear()
 
 
+class Evidence(NamedTuple):
+    """What rules and second reader hold of one message: the highest level that a rule found, whether the rules see an
+    excuse, how many words it has, and how likely the reader holds a red flag in the sentence of the evidence alone."""
+
+    found: Level
+    excused: bool
+    words: int
+    reader: SecondReading
+    in_its_sentence: float = 0.0
+
+
+class Decision(NamedTuple):
+    """The level that the second reader raises ("none" for nothing), and whether the person is asked instead of what
+    was found."""
+
+    raises: Level
+    asks: bool
+
+
 @dataclass(slots=True)
 class _Reading:
     """What one message says: its findings, those it takes back ("no fever any more"), the entries it mentions, and
@@ -141,21 +176,11 @@ def assess(rules: SafetyRules, text: str, recent: Sequence[str] = ()) -> Assessm
     have a fever"), but never alarm by themselves. Deterministic; needs no network and no database; never raises for
     any text; takes time linear in its length.
     """
-    earlier, said = _read_recent(rules, recent)
     text = clean_text(text)
-    reading = _read(rules, text, said)
+    reading, told_bit_by_bit = _read_in_its_place(rules, text, recent)
     found = reading.found
-    for finding in reading.taken_back - set(found):
-        earlier.discard(finding)
-    complete = set(found) | earlier
-    told_bit_by_bit = False
-    for pair in rules.pairs:
-        if pair.parts <= complete and not pair.parts.isdisjoint(reading.found):
-            told_bit_by_bit |= not pair.parts <= set(found)
-            spans = {span for part in pair.parts & set(found) for span in found[part].spans}
-            found.setdefault(pair.finding, _Found()).add(pair.rule, pair.level, pair.card, spans)
     # What earlier messages said is not in this one's words, so its tone cannot speak against it.
-    doubt = "" if told_bit_by_bit else _read_again(rules, text, reading)
+    doubt = "" if told_bit_by_bit or not text else _read_again(rules, text, reading)
     findings = [
         SafetyFinding(name, made.level, tuple(sorted(made.rules)), tuple(sorted(made.spans)))
         for name, made in found.items()
@@ -186,45 +211,79 @@ def answered_yes(rules: SafetyRules, card: str) -> Assessment:
     )
 
 
+def evidence(rules: SafetyRules, text: str) -> Evidence:
+    """What rules and second reader hold of a message that stands by itself, for choosing the thresholds."""
+    text = clean_text(text)
+    return _evidence(rules, text, _read_in_its_place(rules, text, ())[0])
+
+
+def decide(of: Evidence, thresholds: Thresholds = THRESHOLDS) -> Decision:
+    """What becomes of a message that is not told bit by bit."""
+    few_words = of.words <= FEW_WORDS
+    if of.found in URGENT:
+        likely = of.reader.urgent >= thresholds.found or of.in_its_sentence >= thresholds.found_in_its_sentence
+        if not few_words and of.reader.whole and not likely:
+            return Decision("none", asks=True)
+        worse = of.found != "emergency_now" and of.reader.emergency >= thresholds.emergency_from
+        return Decision("emergency_now" if worse else "none", asks=False)
+    trust = thresholds.few_words if few_words else thresholds.nothing_found
+    if of.excused:
+        trust = Trust(*map(max, thresholds.excused, trust))
+    elif few_words and of.found != "none":
+        trust = thresholds.lesser_in_few_words
+    if of.reader.urgent >= trust.raises:
+        return Decision(of.reader.level, asks=False)
+    return Decision("none", asks=of.reader.urgent >= trust.asks)
+
+
+def _read_in_its_place(rules: SafetyRules, text: str, recent: Sequence[str]) -> tuple[_Reading, bool]:
+    """What a cleaned message says after the earlier ones, and whether they complete a pair."""
+    earlier, said = _read_recent(rules, recent)
+    reading = _read(rules, text, said)
+    found = reading.found
+    for finding in reading.taken_back - set(found):
+        earlier.discard(finding)
+    complete = set(found) | earlier
+    told_bit_by_bit = False
+    for pair in rules.pairs:
+        if pair.parts <= complete and not pair.parts.isdisjoint(reading.found):
+            told_bit_by_bit |= not pair.parts <= set(found)
+            spans = {span for part in pair.parts & set(found) for span in found[part].spans}
+            found.setdefault(pair.finding, _Found()).add(pair.rule, pair.level, pair.card, spans)
+    return reading, told_bit_by_bit
+
+
+def _evidence(rules: SafetyRules, text: str, reading: _Reading) -> Evidence:
+    highest: Level = max((made.level for made in reading.found.values()), default="none", key=LEVELS.index)
+    excused = reading.excused or _THREAD_OVER in reading.found
+    words, whole = len(text.split()), rules.second_reader.read(text)
+    if highest not in URGENT or words <= FEW_WORDS or whole.urgent >= _READ_AGAIN_BELOW:
+        return Evidence(highest, excused, words, whole)
+    spans = [span for made in reading.found.values() if made.level in URGENT for span in made.spans]
+    found = [it.group() for it in _SENTENCE.finditer(text) if any(a < it.end() and b > it.start() for a, b in spans)]
+    likely = [rules.second_reader.read(sentence).urgent for sentence in found[:_MOST_SENTENCES]]
+    return Evidence(highest, excused, words, whole, max(likely, default=0.0))
+
+
 def _read_again(rules: SafetyRules, text: str, reading: _Reading) -> str:
     """Let the second reader raise what no rule knew, and doubt what a rule found in harmless words.
 
     Returns the card to ask after where there is doubt, else "".
     """
-    if not text:
+    of = _evidence(rules, text, reading)
+    decision = decide(of)
+    if decision.raises != "none":
+        raised = reading.found.setdefault(_BY_TONE, _Found())
+        raised.add("second-reader", decision.raises, of.reader.card, [])
+    if not decision.asks:
         return ""
-    again = rules.second_reader.read(text)
-    urgent = [made for made in reading.found.values() if made.level in _URGENT]
-    trust = _FOUND if urgent else _trust(text, reading)
-    few_words = len(text.split()) <= FEW_WORDS
-    stands = few_words or not again.whole or again.urgent >= trust.raises
-    if urgent and (stands or _stands_in_its_clause(rules, text, urgent)):
-        if again.emergency >= _EMERGENCY_FROM and all(made.level != "emergency_now" for made in urgent):
-            reading.found.setdefault(_BY_TONE, _Found()).add("second-reader", "emergency_now", again.card, [])
-        return ""
-    if urgent:
-        asked_after = _cards(rules, urgent)[0]
-        for made in urgent:
-            made.doubt()
-        return asked_after
-    if again.urgent >= trust.raises:
-        reading.found.setdefault(_BY_TONE, _Found()).add("second-reader", again.level, again.card, [])
-        return ""
-    return again.card if again.urgent >= trust.asks else ""
-
-
-def _trust(text: str, reading: _Reading) -> _Trust:
-    """How far the second reader is trusted where no rule found anything urgent."""
-    if reading.excused or _THREAD_OVER in reading.found:
-        return _EXCUSED
-    return _FEW_WORDS if len(text.split()) <= FEW_WORDS else _NOTHING_FOUND
-
-
-def _stands_in_its_clause(rules: SafetyRules, text: str, urgent: Sequence[_Found]) -> bool:
-    """Whether some evidence reads like a red flag by itself."""
-    spans = [span for made in urgent for span in made.spans]
-    clauses = [it.group() for it in _CLAUSE.finditer(text) if any(a < it.end() and b > it.start() for a, b in spans)]
-    return any(rules.second_reader.read(clause).urgent >= _FOUND_IN_ITS_CLAUSE for clause in clauses[:_MOST_CLAUSES])
+    urgent = [made for made in reading.found.values() if made.level in URGENT]
+    if not urgent:
+        return of.reader.card
+    asked_after = _cards(rules, urgent)[0]
+    for made in urgent:
+        made.doubt()
+    return asked_after
 
 
 def _cards(rules: SafetyRules, found: Iterable[_Found]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 from sentence_encoder import DIMENSIONS, ModelFileError, SentenceEncoder, from_base64, to_base64
 from sentence_encoder.encoder import MODEL_FILE, QUESTIONS, RED_FLAGS, TOKENIZER_FILE, TOKENIZER_SHA256, Model
@@ -176,24 +177,44 @@ def test_a_missing_model_is_named_with_the_mend(tmp_path: Path) -> None:
         SentenceEncoder.load(model=Model(tmp_path, QUESTIONS.sha256))
 
 
-@pytest.mark.parametrize("model", [QUESTIONS, RED_FLAGS], ids=lambda model: model.folder.name)
-def test_the_provenance_tells_of_the_files_that_are_there(model: Model) -> None:
+@pytest.mark.parametrize(("model", "least"), [(QUESTIONS, 0.999), (RED_FLAGS, 0.99)], ids=["questions", "red flags"])
+def test_the_provenance_tells_of_the_files_that_are_there(model: Model, least: float) -> None:
     provenance = json.loads((model.folder / "provenance.json").read_text(encoding="utf-8"))
     assert provenance["files"] == {MODEL_FILE: model.sha256, TOKENIZER_FILE: TOKENIZER_SHA256}
     assert provenance["published_files"]["tokenizer.json"] == TOKENIZER_SHA256
-    assert provenance["training"]["agreement_of_8_bits"]["least"] > 0.999
+    assert provenance["training"]["agreement_of_8_bits"]["least"] > least
     assert (model.folder / "LICENSE").is_file()
 
 
 @pytest.mark.parametrize("model", [QUESTIONS, RED_FLAGS])
-def test_no_sum_is_computed_in_eight_bits_so_that_all_processors_agree(model: Model) -> None:
+def test_the_weights_are_in_eight_bits(model: Model) -> None:
     graph = onnx.load(model.folder / MODEL_FILE).graph
-    operators = {node.op_type for node in graph.node}
-    assert "MatMul" in operators
-    assert not {name for name in operators if "Quantize" in name or "Integer" in name}
     sizes = {weight.name: len(weight.raw_data) for weight in graph.initializer if weight.name.endswith(".int8")}
     assert len(sizes) == 1 + 4 * 6  # the words, and four dense layers in each of six layers
     assert (model.folder / MODEL_FILE).stat().st_size < 1.1 * sum(sizes.values())
+
+
+def test_no_sum_of_the_model_that_both_processes_read_is_in_eight_bits_so_that_they_agree() -> None:
+    operators = {node.op_type for node in onnx.load(QUESTIONS.folder / MODEL_FILE).graph.node}
+    assert "MatMul" in operators
+    assert not {name for name in operators if "Quantize" in name or "Integer" in name}
+
+
+def test_no_sum_in_eight_bits_can_overflow_on_a_processor_that_adds_two_products_in_sixteen() -> None:
+    graph = onnx.load(RED_FLAGS.folder / MODEL_FILE).graph
+    stored = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
+    products = [node for node in graph.node if node.op_type == "MatMulInteger"]
+    assert len(products) == 4 * 6
+    for node in products:
+        assert 2 * 255 * int(np.abs(stored[node.input[1]].astype(int)).max()) < 2**15
+
+
+def test_a_padded_or_accompanied_text_has_the_vector_that_it_has_alone() -> None:
+    encoder = SentenceEncoder.load(model=RED_FLAGS)
+    texts = ["my lips are swollen", "boleh mandi tak malam ni, semalam baru buat rawatan dan muka masih merah sikit je"]
+    together = encoder.encode(texts)
+    for row, text in enumerate(texts):
+        assert float(together[row] @ encoder.encode([text])[0]) > 0.999
 
 
 def test_loading_the_model_reports_nothing_to_the_maker_of_the_runtime(tmp_path: Path) -> None:
