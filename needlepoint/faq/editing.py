@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from needlepoint.faq.files import TextInFile, word_problems
 from needlepoint.faq.models import Entry, Version, VersionSource, VersionText
-from needlepoint.faq.store import FaqRefusedError, entry_of, must_be_allowed, publication_of
+from needlepoint.faq.store import FaqRefusedError, entry_of, must_be_allowed, note_change, publication_of
+from needlepoint.staff.activity import Activity
 from needlepoint.staff.roles import Permission
 
 
@@ -36,7 +37,7 @@ def write_draft(
     Raises :class:`FaqRefusedError` for words that cannot be used, or the same words again.
     """
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.EDIT_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.EDIT_ANSWERS)
         publication = publication_of(session)
         entry = entry_of(session, entry_id)
         newest = entry.versions[-1]
@@ -48,6 +49,7 @@ def write_draft(
         version = _new_version(session, entry, newest, texts, staff, on)
         if all(_same(new, old) for new, old in zip(version.texts, newest.texts, strict=True)):
             raise FaqRefusedError("these are the same words as before; change something first")
+        note_change(session, member, Activity.EDITED_ANSWER, entry_id)
         publication.revision += 1
         return version.number
 
@@ -58,13 +60,14 @@ def roll_back(engine: Engine, entry_id: str, number: int, staff: str, on: date) 
     Windows, conditions and sources are those of the old version too, and every text keeps its author.
     """
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.EDIT_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.EDIT_ANSWERS)
         publication = publication_of(session)
         entry = entry_of(session, entry_id)
         old = version_of(entry, number)
         if old is entry.versions[-1]:
             raise FaqRefusedError(f"version {number} is the newest already")
         version = _new_version(session, entry, old, {}, staff, on)
+        note_change(session, member, Activity.ROLLED_BACK_ANSWER, entry_id)
         publication.revision += 1
         return version.number
 
@@ -137,17 +140,18 @@ def _check_words(topic: str, language: str, words: Words) -> None:
 
 def submit(engine: Engine, entry_id: str, staff: str) -> int:
     """Send the newest version, a draft, to review; returns its number."""
-    return _move(engine, entry_id, staff, "draft", "in_review", "is no draft; write one first")
+    refusal = "is no draft; write one first"
+    return _move(engine, entry_id, staff, Activity.SUBMITTED_ANSWER, "draft", "in_review", refusal)
 
 
 def send_back(engine: Engine, entry_id: str, staff: str) -> int:
     """Take the newest version out of review, to be written anew; returns its number."""
-    return _move(engine, entry_id, staff, "in_review", "draft", "is not in review")
+    return _move(engine, entry_id, staff, Activity.RETURNED_ANSWER, "in_review", "draft", "is not in review")
 
 
-def _move(engine: Engine, entry_id: str, staff: str, old: str, new: str, refusal: str) -> int:
+def _move(engine: Engine, entry_id: str, staff: str, what: Activity, old: str, new: str, refusal: str) -> int:
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.EDIT_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.EDIT_ANSWERS)
         publication = publication_of(session)
         version = entry_of(session, entry_id).versions[-1]
         texts = [text for text in version.texts if text.state == old]
@@ -155,6 +159,7 @@ def _move(engine: Engine, entry_id: str, staff: str, old: str, new: str, refusal
             raise FaqRefusedError(f"version {version.number} of {entry_id} {refusal}")
         for text in texts:
             text.state = new
+        note_change(session, member, what, entry_id)
         publication.revision += 1
         return version.number
 
@@ -162,7 +167,7 @@ def _move(engine: Engine, entry_id: str, staff: str, old: str, new: str, refusal
 def retire(engine: Engine, entry_id: str, staff: str) -> None:
     """Stop an answer for good: nothing of it is given until a new version is written and approved."""
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.APPROVE_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.APPROVE_ANSWERS)
         publication = publication_of(session)
         entry = entry_of(session, entry_id)
         if entry.topic == "urgent":
@@ -170,6 +175,7 @@ def retire(engine: Engine, entry_id: str, staff: str) -> None:
         for version in entry.versions:
             for text in version.texts:
                 text.state = "retired"
+        note_change(session, member, Activity.RETIRED_ANSWER, entry_id)
         publication.revision += 1
 
 

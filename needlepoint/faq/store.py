@@ -31,6 +31,7 @@ from needlepoint.faq.files import (
 )
 from needlepoint.faq.models import Entry, Publication, Version, VersionSource, VersionText, Wording, whole_entries
 from needlepoint.faq.signing import SignedLine, text_hash
+from needlepoint.staff.activity import Activity, note_within
 from needlepoint.staff.models import StaffMember, find
 from needlepoint.staff.roles import ROLE_PERMISSIONS, Permission, roles_with
 
@@ -357,6 +358,12 @@ def publication_of(session: Session) -> Publication:
     return row
 
 
+def note_change(session: Session, member: StaffMember, what: Activity, entry_id: str | None) -> None:
+    """Put into the record who changed an answer (None: the whole assistant), in the very transaction of the change."""
+    kind = "answer" if entry_id else "assistant"
+    note_within(session.connection(), member.id, member.name, what, kind, entry_id or "-")
+
+
 def must_be_allowed(session: Session, name: str, permission: Permission) -> StaffMember:
     """The member `name`, if they may do this; raises :class:`FaqRefusedError`."""
     member = find(session, name)
@@ -388,7 +395,7 @@ def approve(
     """
     done = []
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.APPROVE_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.APPROVE_ANSWERS)
         publication = publication_of(session)
         for entry_id in entry_ids:
             entry = entry_of(session, entry_id)
@@ -402,6 +409,7 @@ def approve(
                 _approve_text(entry, text, staff, on, review_due, waiting_days)
                 done.append(f"{entry_id} v{version.number} {text.language}")
             entry.withdrawn_at = entry.withdrawn_by = None
+            note_change(session, member, Activity.APPROVED_ANSWER, entry_id)
         publication.revision += 1
     return done
 
@@ -428,7 +436,7 @@ def approve_signed(
     """
     done, refused = [], []
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.APPROVE_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.APPROVE_ANSWERS)
         publication = publication_of(session)
         known = {entry.id: entry for entry in session.scalars(whole_entries())}
         for line in dict.fromkeys(lines):
@@ -442,8 +450,9 @@ def approve_signed(
         if refused and not only_matching:
             session.rollback()
             return Signed([], refused)
-        for entry, _ in done:
+        for entry in dict.fromkeys(entry for entry, _ in done):
             entry.withdrawn_at = entry.withdrawn_by = None
+            note_change(session, member, Activity.APPROVED_ANSWER, entry.id)
         if done:
             publication.revision += 1
         return Signed([name for _, name in done], refused)
@@ -496,32 +505,35 @@ def _approve_text(
 def withdraw(engine: Engine, entry_ids: list[str], staff: str) -> None:
     """Stop giving these answers at once, whatever their state, until one is approved again."""
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.WITHDRAW_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.WITHDRAW_ANSWERS)
         publication = publication_of(session)
         for entry_id in entry_ids:
             entry = entry_of(session, entry_id)
             if entry.topic == "urgent":
                 raise FaqRefusedError(f"{entry_id} is an urgent card; cards are always given and cannot be withdrawn")
             entry.withdrawn_at, entry.withdrawn_by = now(), staff
+            note_change(session, member, Activity.WITHDREW_ANSWER, entry_id)
         publication.revision += 1
 
 
 def resume(engine: Engine, entry_ids: list[str], staff: str) -> None:
     """Give withdrawn answers again, as far as they are approved and in date."""
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.WITHDRAW_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.WITHDRAW_ANSWERS)
         publication = publication_of(session)
         for entry_id in entry_ids:
             entry = entry_of(session, entry_id)
             entry.withdrawn_at = entry.withdrawn_by = None
+            note_change(session, member, Activity.RESUMED_ANSWER, entry_id)
         publication.revision += 1
 
 
 def withdraw_assistant(engine: Engine, staff: str, withdrawn: bool) -> None:
     """Stop (or resume) giving any answer but the urgent cards."""
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.WITHDRAW_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.WITHDRAW_ANSWERS)
         publication_of(session)
+        note_change(session, member, Activity.WITHDREW_ASSISTANT if withdrawn else Activity.RESUMED_ASSISTANT, None)
         session.execute(
             update(Publication).values(
                 revision=Publication.revision + 1,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from litestar.connection import ASGIConnection
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from needlepoint.db.base import now
 from needlepoint.db.connect import READS_ONLY
 from needlepoint.staff.models import StaffActivity
+
+if TYPE_CHECKING:  # commands change answers too, and need no web framework for it
+    from litestar.connection import ASGIConnection
 
 
 class Activity(StrEnum):

@@ -25,7 +25,6 @@ from needlepoint.faq.plain_language import read_terms
 from needlepoint.faq.store import FaqRefusedError
 from needlepoint.phrases import Phrases
 from needlepoint.settings import Settings
-from needlepoint.staff.activity import Activity, note
 from needlepoint.staff.permissions import ROLE_PERMISSIONS, Permission, needs
 
 EntryId = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,60}$")]
@@ -129,7 +128,6 @@ class AnswerController(Controller):
             )
         except FaqRefusedError as error:
             return _form(request, view, texts, number, str(error))
-        await note(request, Activity.EDITED_ANSWER, "answer", entry)
         return Redirect(f"/staff/answers/{entry}", status_code=303)
 
     @post("/{entry:str}/submit", guards=[needs(Permission.EDIT_ANSWERS)])
@@ -137,14 +135,14 @@ class AnswerController(Controller):
         self, entry: EntryId, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings
     ) -> Template | Redirect:
         """Send the draft to review."""
-        return await _do(request, sync_database, settings, entry, Activity.SUBMITTED_ANSWER, editing.submit)
+        return await _do(request, sync_database, settings, entry, editing.submit)
 
     @post("/{entry:str}/send-back", guards=[needs(Permission.EDIT_ANSWERS)])
     async def send_back(
         self, entry: EntryId, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings
     ) -> Template | Redirect:
         """Take it out of review again."""
-        return await _do(request, sync_database, settings, entry, Activity.RETURNED_ANSWER, editing.send_back)
+        return await _do(request, sync_database, settings, entry, editing.send_back)
 
     @post("/{entry:str}/roll-back/{number:int}", guards=[needs(Permission.EDIT_ANSWERS)])
     async def roll_back(
@@ -161,7 +159,7 @@ class AnswerController(Controller):
         def change(engine: Engine, entry_id: str, staff: str) -> object:
             return editing.roll_back(engine, entry_id, number, staff, _today(phrases))
 
-        return await _do(request, sync_database, settings, entry, Activity.ROLLED_BACK_ANSWER, change)
+        return await _do(request, sync_database, settings, entry, change)
 
     @post("/{entry:str}/approve/{number:int}", guards=[needs(Permission.APPROVE_ANSWERS)])
     async def approve(
@@ -179,7 +177,7 @@ class AnswerController(Controller):
             waiting = settings.single_clinician_waiting_days
             return store.approve(engine, [entry_id], staff, _today(phrases), None, waiting, {entry_id: number})
 
-        return await _do(request, sync_database, settings, entry, Activity.APPROVED_ANSWER, change)
+        return await _do(request, sync_database, settings, entry, change)
 
     @post("/approve", guards=[needs(Permission.APPROVE_ANSWERS)])
     async def approve_many(
@@ -197,8 +195,6 @@ class AnswerController(Controller):
         await asyncio.to_thread(
             store.approve, sync_database, list(versions), _name(request), _today(phrases), None, waiting, versions
         )
-        for entry_id in versions:
-            await note(request, Activity.APPROVED_ANSWER, "answer", entry_id)
         return Redirect("/staff/answers", status_code=303)
 
     @post("/{entry:str}/retire", guards=[needs(Permission.APPROVE_ANSWERS)])
@@ -206,7 +202,7 @@ class AnswerController(Controller):
         self, entry: EntryId, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings
     ) -> Template | Redirect:
         """Stop it for good."""
-        return await _do(request, sync_database, settings, entry, Activity.RETIRED_ANSWER, editing.retire)
+        return await _do(request, sync_database, settings, entry, editing.retire)
 
     @post("/{entry:str}/withdraw", guards=[needs(Permission.WITHDRAW_ANSWERS)])
     async def withdraw(
@@ -217,7 +213,7 @@ class AnswerController(Controller):
         def change(engine: Engine, entry_id: str, staff: str) -> None:
             store.withdraw(engine, [entry_id], staff)
 
-        return await _do(request, sync_database, settings, entry, Activity.WITHDREW_ANSWER, change)
+        return await _do(request, sync_database, settings, entry, change)
 
     @post("/{entry:str}/resume", guards=[needs(Permission.WITHDRAW_ANSWERS)])
     async def resume(
@@ -228,20 +224,18 @@ class AnswerController(Controller):
         def change(engine: Engine, entry_id: str, staff: str) -> None:
             store.resume(engine, [entry_id], staff)
 
-        return await _do(request, sync_database, settings, entry, Activity.RESUMED_ANSWER, change)
+        return await _do(request, sync_database, settings, entry, change)
 
     @post("/assistant/withdraw", guards=[needs(Permission.WITHDRAW_ANSWERS)])
     async def withdraw_assistant(self, request: Request[Any, Any, Any], sync_database: Engine) -> Redirect:
         """Stop every answer but the urgent cards."""
         await asyncio.to_thread(store.withdraw_assistant, sync_database, _name(request), withdrawn=True)
-        await note(request, Activity.WITHDREW_ASSISTANT, "assistant", "-")
         return Redirect("/staff/answers", status_code=303)
 
     @post("/assistant/resume", guards=[needs(Permission.WITHDRAW_ANSWERS)])
     async def resume_assistant(self, request: Request[Any, Any, Any], sync_database: Engine) -> Redirect:
         """Give answers again."""
         await asyncio.to_thread(store.withdraw_assistant, sync_database, _name(request), withdrawn=False)
-        await note(request, Activity.RESUMED_ASSISTANT, "assistant", "-")
         return Redirect("/staff/answers", status_code=303)
 
 
@@ -250,15 +244,13 @@ async def _do(
     engine: Engine,
     settings: Settings,
     entry: str,
-    what: Activity,
     change: Callable[[Engine, str, str], object],
 ) -> Template | Redirect:
-    """Make a change and record it; a refusal is shown on the answer's page."""
+    """Make a change, which records itself; a refusal is shown on the answer's page."""
     try:
         await asyncio.to_thread(change, engine, entry, _name(request))
     except FaqRefusedError as error:
         return await _page(request, engine, settings, entry, None, None, str(error))
-    await note(request, what, "answer", entry)
     return Redirect(f"/staff/answers/{entry}", status_code=303)
 
 
