@@ -51,6 +51,7 @@ from needlepoint.conversations.staff_alerts import Channel
 from needlepoint.db.base import now
 from needlepoint.db.connect import READS_ONLY, connect, connect_async
 from needlepoint.db.migrate import newest_revision
+from needlepoint.draft_trial import DraftTrials
 from needlepoint.faq.cards import UrgentCards
 from needlepoint.faq.standing import Standing, read_standings
 from needlepoint.http_errors import ErrorPages
@@ -104,7 +105,8 @@ def create_app(settings: Settings) -> Built:
     rules = SafetyRules.load(settings.data / "safety")
     database = connect_async(settings.database)
     sync_database = connect(settings.database)
-    answers = PreparedAnswers(settings, phrases, SentenceEncoder.load(), sync_database)
+    encoder = SentenceEncoder.load()
+    answers = PreparedAnswers(settings, phrases, encoder, sync_database)
     prepared.use(answers)
     cards = UrgentCards(settings.var / "urgent-cards.json", phrases)
     engines = EngineClient(settings.engines, settings.engine_secret, settings.webhook_url, settings.engine_deadline)
@@ -138,6 +140,8 @@ def create_app(settings: Settings) -> Built:
         notify=notify,
         alert_to=channels.first,
     )
+
+    trials = DraftTrials(settings, phrases, rules, encoder, answers, reception, sync_database)
 
     async def can_answer() -> bool:
         return bool(answers.published and answers.published.entries) and await engines.ready()
@@ -323,6 +327,7 @@ def create_app(settings: Settings) -> Built:
                 "notices": staff_notices,
                 "zone": clinic.zone,
                 "checks": checks,
+                "try_draft": trials.run,
             }
         ),
         # At this level, because a router copies its middleware and this one's key cannot be copied.

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Any
 
 import msgspec
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from needlepoint.faq.files import TextInFile, word_problems
-from needlepoint.faq.models import Entry, Version, VersionSource, VersionText
+from needlepoint.faq.models import Entry, Version, VersionSource, VersionText, Wording
 from needlepoint.faq.store import FaqRefusedError, entry_of, must_be_allowed, note_change, publication_of
 from needlepoint.staff.activity import Activity
 from needlepoint.staff.roles import Permission
+
+#: Letters of a wording, and new wordings of one version: what search is given to learn from.
+LONGEST_WORDING = 200
+MOST_NEW_WORDINGS = 20
 
 
 class Words(msgspec.Struct, frozen=True):
@@ -27,12 +32,19 @@ class Words(msgspec.Struct, frozen=True):
 
 
 def write_draft(
-    engine: Engine, entry_id: str, texts: Mapping[str, Words], staff: str, on: date, based_on: int | None = None
+    engine: Engine,
+    entry_id: str,
+    texts: Mapping[str, Words],
+    staff: str,
+    on: date,
+    based_on: int | None = None,
+    new_wordings: Mapping[str, Sequence[str]] | None = None,
 ) -> int:
     """Write a new version from the newest, with other words in the languages that `texts` names; returns its number.
 
     A text whose words stay keeps its author. `based_on` is the version that the writer saw: where somebody wrote a
-    newer one meanwhile, nothing is written. What patients are given does not change.
+    newer one meanwhile, nothing is written. `new_wordings`, by language, are further ways to ask for the entry; it has
+    them from the approval on. What patients are given does not change.
 
     Raises :class:`FaqRefusedError` for words that cannot be used, or the same words again.
     """
@@ -46,8 +58,10 @@ def write_draft(
                 f"somebody wrote version {newest.number} while you were writing; copy your words, look at theirs, "
                 "and write again"
             )
-        version = _new_version(session, entry, newest, texts, staff, on)
-        if all(_same(new, old) for new, old in zip(version.texts, newest.texts, strict=True)):
+        wordings = _new_wordings(session, entry, newest, new_wordings or {}, staff)
+        same_wordings = wordings == waiting_wordings(newest)
+        version = _new_version(session, entry, newest, texts, staff, on, wordings)
+        if same_wordings and all(_same(new, old) for new, old in zip(version.texts, newest.texts, strict=True)):
             raise FaqRefusedError("these are the same words as before; change something first")
         note_change(session, member, Activity.EDITED_ANSWER, entry_id)
         publication.revision += 1
@@ -72,8 +86,44 @@ def roll_back(engine: Engine, entry_id: str, number: int, staff: str, on: date) 
         return version.number
 
 
+def waiting_wordings(version: Version) -> list[dict[str, Any]]:
+    """The new wordings of a version that wait for its approval."""
+    waits = {text.language for text in version.texts if text.state in ("draft", "in_review")}
+    return [one for one in version.new_wordings if one["language"] in waits]
+
+
+def _new_wordings(
+    session: Session, entry: Entry, newest: Version, given: Mapping[str, Sequence[str]], staff: str
+) -> list[dict[str, Any]]:
+    """The further ways to ask, each once and none that the entry has; what stays from the draft keeps its proposer."""
+    before = {(one["language"], one["text"]): one["by"] for one in waiting_wordings(newest)}
+    has = {(one.language, one.text) for one in entry.wordings}
+    wordings = []
+    for language, texts in given.items():
+        for text in dict.fromkeys(" ".join(text.split()) for text in texts):
+            if not text or (language, text) in has:
+                continue
+            if len(text) > LONGEST_WORDING:
+                raise FaqRefusedError(f"{language}: a wording has at most {LONGEST_WORDING} letters: “{text[:40]}…”")
+            if re.search(r"\[[a-z -]+\]", text):
+                raise FaqRefusedError(f"{language}: take out what points to a person, such as [phone]: “{text}”")
+            owner = session.scalar(select(Wording.entry_id).where(Wording.language == language, Wording.text == text))
+            if owner is not None:
+                raise FaqRefusedError(f"{language}: “{text}” is a wording of {owner} already; change one of them")
+            wordings.append({"language": language, "text": text, "by": before.get((language, text), staff)})
+    if len(wordings) > MOST_NEW_WORDINGS:
+        raise FaqRefusedError(f"a version brings at most {MOST_NEW_WORDINGS} new wordings; leave some for the next")
+    return wordings
+
+
 def _new_version(
-    session: Session, entry: Entry, like: Version, texts: Mapping[str, Words], staff: str, on: date
+    session: Session,
+    entry: Entry,
+    like: Version,
+    texts: Mapping[str, Words],
+    staff: str,
+    on: date,
+    new_wordings: Sequence[dict[str, Any]] = (),
 ) -> Version:
     """Add the next version: `like` with other words. Drafts and submissions that it takes the place of are retired."""
     known = {text.language for text in like.texts}
@@ -93,6 +143,7 @@ def _new_version(
         timing=like.timing,
         conditions=like.conditions,
         notes=like.notes,
+        new_wordings=list(new_wordings),
     )
     version.sources = [
         VersionSource(

@@ -30,14 +30,11 @@ from needlepoint.faq.files import (
     said_hash,
 )
 from needlepoint.faq.models import Entry, Publication, Version, VersionSource, VersionText, Wording, whole_entries
+from needlepoint.faq.published import REVIEW_AFTER
 from needlepoint.faq.signing import SignedLine, text_hash
 from needlepoint.staff.activity import Activity, note_within
 from needlepoint.staff.models import StaffMember, find
 from needlepoint.staff.roles import ROLE_PERMISSIONS, Permission, roles_with
-
-#: How long an approval lasts unless the approver says otherwise: HSE Ireland reviews health content every 3 years,
-#: a procedure whose evidence is this young deserves it every year.
-REVIEW_AFTER = timedelta(days=365)
 
 
 class FaqRefusedError(ValueError):
@@ -272,10 +269,13 @@ def _write_texts(version: Version, given: VersionInFile, today: date) -> None:
             _retire_older(version.entry, version, text.language)
 
 
-def _in_file(entry: Entry) -> EntryInFile:
+def _in_file(entry: Entry, with_new_wordings: bool = False) -> EntryInFile:
     wordings: dict[str, list[str]] = {}
     for wording in entry.wordings:
         wordings.setdefault(wording.language, []).append(wording.text)
+    for new in entry.versions[-1].new_wordings if with_new_wordings else []:
+        if new["text"] not in wordings.setdefault(new["language"], []):
+            wordings[new["language"]].append(new["text"])
     return msgspec.convert(
         {
             "id": entry.id,
@@ -343,6 +343,14 @@ def export(engine: Engine, folder: Path) -> list[Path]:
         file.write_text(dump_topic(topic, entries), encoding="utf-8")
         files.append(file)
     return sorted(files)
+
+
+def entries_as_filed(session: Session, file: Path) -> list[TopicEntry]:
+    """Every entry with its newest version and what waits to be its wordings, as if read from `file`, in their order."""
+    return [
+        TopicEntry(entry.topic, _in_file(entry, with_new_wordings=True), file, 1)  # type: ignore[arg-type]
+        for entry in session.scalars(whole_entries())
+    ]
 
 
 def publication_of(session: Session) -> Publication:
@@ -486,20 +494,28 @@ def _approve_text(
     version = text.version
     if not version.sources:
         raise FaqRefusedError(f"{entry.id}: version {version.number} has no source; write one with a source")
+    coming = [one for one in version.new_wordings if one["language"] == text.language and text.state == "in_review"]
     waited = None
-    if text.author == staff:
+    if text.author == staff or any(one["by"] == staff for one in coming):
+        wrote = "wrote this text" if text.author == staff else "proposed its new wordings"
         if waiting_days < 1:
             raise FaqRefusedError(
-                f"{entry.id}: {staff} wrote this text; another person has to approve it (a clinic with one clinician "
+                f"{entry.id}: {staff} {wrote}; another person has to approve it (a clinic with one clinician "
                 "may set NEEDLEPOINT_SINGLE_CLINICIAN_WAITING_DAYS)"
             )
         first = max(text.recorded_on, version.written_on) + timedelta(days=waiting_days)
         if on < first:
-            raise FaqRefusedError(f"{entry.id}: {staff} wrote this text and may approve it from {first} on")
-        waited = waiting_days
+            raise FaqRefusedError(f"{entry.id}: {staff} {wrote} and may approve it from {first} on")
+        waited = waiting_days if text.author == staff else None
     text.state, text.approver, text.approved_on, text.waited_days = "approved", staff, on, waited
     text.review_due = review_due or on + REVIEW_AFTER
     _retire_older(entry, version, text.language)
+    known = [wording.text for wording in entry.wordings if wording.language == text.language]
+    new = dict.fromkeys(one["text"] for one in coming if one["text"] not in known)
+    entry.wordings += [
+        Wording(language=text.language, position=len(known) + number, text=wording)
+        for number, wording in enumerate(new)
+    ]
 
 
 def withdraw(engine: Engine, entry_ids: list[str], staff: str) -> None:

@@ -23,8 +23,11 @@ from needlepoint.faq.files import TextInFile
 from needlepoint.faq.models import Entry, Version, VersionText
 from needlepoint.faq.plain_language import read_terms
 from needlepoint.faq.store import FaqRefusedError
+from needlepoint.faq.trial import Trial
 from needlepoint.phrases import Phrases
 from needlepoint.settings import Settings
+from needlepoint.staff import conversation_list
+from needlepoint.staff.activity import Activity, note
 from needlepoint.staff.permissions import ROLE_PERMISSIONS, Permission, needs
 
 EntryId = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,60}$")]
@@ -69,6 +72,10 @@ class EntryView(msgspec.Struct, frozen=True):
     timing: list[dict[str, Any]]
     conditions: list[str]
     wordings: dict[str, list[str]]
+    #: Further ways to ask that the shown version brings when it is approved, by language.
+    new_wordings: dict[str, list[str]]
+    #: How many conversations were given each version, by its number.
+    given: dict[int, int]
 
     @property
     def newest(self) -> int:
@@ -129,6 +136,24 @@ class AnswerController(Controller):
         except FaqRefusedError as error:
             return _form(request, view, texts, number, str(error))
         return Redirect(f"/staff/answers/{entry}", status_code=303)
+
+    @post("/{entry:str}/test", guards=[needs(Permission.EDIT_ANSWERS)], status_code=200)
+    async def test(
+        self, entry: EntryId, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings
+    ) -> Template:
+        """TEST ALL: the newest version tried as if it were approved, beside what patients get."""
+        view = await _view(sync_database, settings, entry, None, None)
+        await note(request, Activity.TESTED_ANSWER, "answer", entry)
+        trial: Trial = await request.app.state.try_draft(entry)
+        lines = sorted(trial.lines, key=lambda line: (not line.worse, line.outcome == "right"))
+        context = {
+            "entry": view,
+            "trial": trial,
+            "own": [line for line in lines if line.own],
+            "others": [line for line in lines if not line.own],
+            "staff": request.scope["state"]["staff"],
+        }
+        return Template("answer_test.html", context=context)
 
     @post("/{entry:str}/submit", guards=[needs(Permission.EDIT_ANSWERS)])
     async def submit(
@@ -324,6 +349,9 @@ async def _view(
             wordings: dict[str, list[str]] = {}
             for wording in entry.wordings:
                 wordings.setdefault(wording.language, []).append(wording.text)
+            new_wordings: dict[str, list[str]] = {}
+            for new in editing.waiting_wordings(shown):
+                new_wordings.setdefault(new["language"], []).append(new["text"])
             return EntryView(
                 id=entry.id,
                 topic=entry.topic,
@@ -343,6 +371,8 @@ async def _view(
                 timing=shown.timing,
                 conditions=shown.conditions,
                 wordings=wordings,
+                new_wordings=new_wordings,
+                given=conversation_list.given_versions(session.connection(), entry.id),
             )
 
     return await asyncio.to_thread(read)

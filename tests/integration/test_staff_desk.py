@@ -69,6 +69,7 @@ ROUTES: dict[str, str | Permission] = {
     "GET /staff/answers/{entry:str}": Permission.READ_ANSWERS,
     "GET /staff/answers/{entry:str}/edit": Permission.EDIT_ANSWERS,
     "POST /staff/answers/{entry:str}/edit": Permission.EDIT_ANSWERS,
+    "POST /staff/answers/{entry:str}/test": Permission.EDIT_ANSWERS,
     "POST /staff/answers/{entry:str}/submit": Permission.EDIT_ANSWERS,
     "POST /staff/answers/{entry:str}/send-back": Permission.EDIT_ANSWERS,
     "POST /staff/answers/{entry:str}/roll-back/{number:int}": Permission.EDIT_ANSWERS,

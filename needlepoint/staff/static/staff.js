@@ -46,3 +46,20 @@ for (const button of document.querySelectorAll("button[data-asks]")) {
     }
   });
 }
+
+// What takes a while says so, and is not begun twice.
+for (const button of document.querySelectorAll("button[data-busy]")) {
+  const idle = button.textContent;
+  button.closest("form")?.addEventListener("submit", () => {
+    button.textContent = button.getAttribute("data-busy");
+    button.setAttribute("aria-disabled", "true");
+    // Disabled only behind the submit, which would not happen otherwise.
+    setTimeout(() => button.setAttribute("disabled", ""));
+  });
+  // A page that comes back from the browser's memory is ready again.
+  addEventListener("pageshow", () => {
+    button.textContent = idle;
+    button.removeAttribute("disabled");
+    button.removeAttribute("aria-disabled");
+  });
+}
