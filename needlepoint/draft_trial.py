@@ -15,13 +15,27 @@ from sqlalchemy.orm import Session
 from needlepoint.answering import prepared
 from needlepoint.answering.answerer import Answerer
 from needlepoint.answering.prepared import PreparedAnswers
+from needlepoint.conversations.asked import lately_answered
 from needlepoint.conversations.reception import Reception, Rehearsed
 from needlepoint.db.connect import READS_ONLY
 from needlepoint.faq import check, store
 from needlepoint.faq.files import TopicEntry, dump_topic, read_folder
 from needlepoint.faq.plain_language import read_terms
 from needlepoint.faq.search import Encoder, VectorCache
-from needlepoint.faq.trial import MOST_OTHERS, MOST_OWN, NEAR, Line, Outcome, Trial, outcome_of, wordings
+from needlepoint.faq.trial import (
+    MOST_ASKED,
+    MOST_ASKED_OF_NEIGHBOUR,
+    MOST_OTHERS,
+    MOST_OWN,
+    NEAR,
+    NEIGHBOURS,
+    Kind,
+    Line,
+    Outcome,
+    Trial,
+    outcome_of,
+    wordings,
+)
 from needlepoint.located import FileError, FileErrors
 from needlepoint.phrases import Phrases
 from needlepoint.safety import SafetyRules
@@ -36,13 +50,14 @@ MOST_FAILURES = 4
 
 
 class _Prepared(msgspec.Struct, frozen=True):
-    """What is needed to ask: entry and version, what the checks found, the answers with the draft, and what is due as
-    (wording, entry that it belongs to)."""
+    """What is needed to ask: the version, what the checks found, the answers with the draft, what is due as (wording,
+    entry that it belongs to, why it is asked), and which of the entry's own wordings patients' answers do not know."""
 
     version: int
     problems: list[str]
     answerer: Answerer
-    due: list[tuple[str, str]]
+    due: list[tuple[str, str, Kind]]
+    new: set[str]
     titles: dict[str, str]
 
 
@@ -89,15 +104,31 @@ class DraftTrials:
         answerer = self._answers.with_draft(entry_id)
         own = [text for _, text in wordings([item])][:MOST_OWN]
         near = answerer.index.nearest_wordings(answerer.index.encode_all(own), entry_id)
-        due = [(text, entry_id) for text in own]
-        due += [(text, other) for other, text, closeness in near[:MOST_OTHERS] if closeness >= NEAR]
+        due: list[tuple[str, str, Kind]] = [(text, entry_id, "own") for text in own]
+        others = [(text, other) for other, text, closeness in near[:MOST_OTHERS] if closeness >= NEAR]
+        due += [(text, other, "other") for text, other in others]
+        neighbours = list(dict.fromkeys(other for _, other in others))[:NEIGHBOURS]
+        with Session(self._database.execution_options(**READS_ONLY)) as session:
+            asked = [(text, entry_id) for text in lately_answered(session, entry_id, MOST_ASKED)]
+            for other in neighbours:
+                asked += [(text, other) for text in lately_answered(session, other, MOST_ASKED_OF_NEIGHBOUR)]
+        stored = {text.casefold() for text, _, _ in due}
+        due += [(text, expected, "asked") for text, expected in asked if text.casefold() not in stored]
         return _Prepared(
             version=item.entry.version.number,
             problems=self._problems(item, entries),
             answerer=answerer,
             due=due,
+            new=set(own) - self._known(entry_id),
             titles={one.entry.id: next(iter(one.entry.version.texts.values())).question for one in entries},
         )
+
+    def _known(self, entry_id: str) -> set[str]:
+        """Question and wordings by which an entry is found today."""
+        published = self._answers.published
+        entries = [*published.entries, *published.withheld] if published else []
+        entry = next((one for one in entries if one.id == entry_id), None)
+        return {*entry.wordings, *(answer.question for answer in entry.answers.values())} if entry else set()
 
     def _problems(self, item: TopicEntry, entries: list[TopicEntry]) -> list[str]:
         """What `needlepoint faq check --quick` would find of this entry if it stood in the files like this."""
@@ -136,7 +167,7 @@ class DraftTrials:
         async def ask_on() -> None:
             nonlocal unanswered, in_a_row, used
             while waiting and time.monotonic() < ends and in_a_row < MOST_FAILURES:
-                number, (text, expected) = waiting.popleft()
+                number, (text, expected, kind) = waiting.popleft()
                 came = await self._rehearse(text, name)
                 if came.error is not None:
                     unanswered += 1
@@ -148,18 +179,22 @@ class DraftTrials:
                 used &= came.reply.kind == "urgent" or all(
                     answer.version == ready.version for answer in came.reply.answers if answer.entry_id == entry_id
                 )
-                today = None
-                if outcome != "right":
+                today, takes_from = None, ""
+                if outcome != "right" or text in ready.new:
                     before = await self._rehearse(text, None)
                     today = None if before.error else _outcome(expected, before)
+                    others = [one.entry_id for one in before.reply.answers]
+                    if outcome == "right" and others and today != "right":
+                        takes_from = ready.titles.get(others[0], others[0])
                 lines[number] = Line(
                     text=text,
                     expected=expected,
-                    own=expected == entry_id,
+                    kind=kind,
                     outcome=outcome,
                     came=_came(came, ready.titles),
                     why=_why(came, expected, ready.titles),
                     today=today,
+                    takes_from=takes_from,
                 )
 
         await asyncio.gather(*(ask_on() for _ in range(AT_ONCE)))

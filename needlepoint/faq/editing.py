@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 import msgspec
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from needlepoint.faq.files import TextInFile, word_problems
@@ -107,13 +107,24 @@ def _new_wordings(
                 raise FaqRefusedError(f"{language}: a wording has at most {LONGEST_WORDING} letters: “{text[:40]}…”")
             if re.search(r"\[[a-z -]+\]", text):
                 raise FaqRefusedError(f"{language}: take out what points to a person, such as [phone]: “{text}”")
-            owner = session.scalar(select(Wording.entry_id).where(Wording.language == language, Wording.text == text))
-            if owner is not None:
-                raise FaqRefusedError(f"{language}: “{text}” is a wording of {owner} already; change one of them")
+            if (owner := _asked_for_by(session, text)) is not None:
+                raise FaqRefusedError(f"{language}: “{text}” asks for {owner} already; change one of them")
             wordings.append({"language": language, "text": text, "by": before.get((language, text), staff)})
     if len(wordings) > MOST_NEW_WORDINGS:
         raise FaqRefusedError(f"a version brings at most {MOST_NEW_WORDINGS} new wordings; leave some for the next")
     return wordings
+
+
+def _asked_for_by(session: Session, text: str) -> str | None:
+    """The entry that has this wording already, or this question, in small or large letters."""
+    small = text.lower()
+    of_wordings = select(Wording.entry_id).where(func.lower(Wording.text) == small)
+    of_questions = (
+        select(Version.entry_id)
+        .join(VersionText, VersionText.version_id == Version.id)
+        .where(func.lower(VersionText.question) == small, VersionText.state != "retired")
+    )
+    return session.scalar(of_wordings.limit(1)) or session.scalar(of_questions.limit(1))
 
 
 def _new_version(
@@ -159,8 +170,10 @@ def _new_version(
 
 
 def _text(old: VersionText, words: Words | None, staff: str, on: date) -> VersionText:
-    words = words or Words(old.question, old.answer, old.when_to_contact)
-    same = (words.question, words.answer, words.when_to_contact) == (old.question, old.answer, old.when_to_contact)
+    as_it_was = Words(old.question, old.answer, old.when_to_contact)
+    # A form brings words without the line end that those of a file have; that makes nobody their author.
+    same = words is None or _stripped(words) == _stripped(as_it_was)
+    words = as_it_was if words is None or same else words
     return VersionText(
         language=old.language,
         author=old.author if same else staff,
@@ -170,6 +183,10 @@ def _text(old: VersionText, words: Words | None, staff: str, on: date) -> Versio
         state="draft",
         recorded_on=on,
     )
+
+
+def _stripped(words: Words) -> tuple[str, str, str]:
+    return words.question.strip(), words.answer.strip(), (words.when_to_contact or "").strip()
 
 
 def _same(one: VersionText, other: VersionText) -> bool:

@@ -136,6 +136,25 @@ class SearchIndex:
         """A row for each of several."""
         return np.asarray(self._encoder.encode(texts), dtype=np.float32)
 
+    def by_meaning(self, vectors: Vectors) -> list[dict[str, tuple[float, str]]]:
+        """For each of `vectors`, by entry id the largest cosine to one of its wordings, and that wording."""
+        if not self._wordings or not len(vectors):
+            return [{} for _ in vectors]
+        found = []
+        for row in vectors @ self._vectors.T:
+            of_entries = self._by_entry(row)
+            best = of_entries.argmax(axis=1)
+            found.append(
+                {
+                    entry.id: (
+                        float(of_entries[number, best[number]]),
+                        self._wordings[self._rows[number, best[number]]],
+                    )
+                    for number, entry in enumerate(self.entries)
+                }
+            )
+        return found
+
     def nearest_wordings(self, vectors: Vectors, but: str) -> list[tuple[str, str, float]]:
         """The wordings of other entries than `but` by how near the closest of `vectors` is to each: entry, wording and
         cosine, the nearest first."""

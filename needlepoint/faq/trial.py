@@ -12,9 +12,17 @@ from needlepoint.faq.files import TopicEntry
 #: What became of a wording: its entry was given, or the person was asked back, or told "I don't know", or got another.
 Outcome = Literal["right", "clarified", "declined", "wrong"]
 
-#: Of a draft's own wordings, and of those of other entries nearest to them, so many are asked at most.
+#: Why a wording is asked: it is one of the draft's own, or of another entry's and near to them, or what people really
+#: asked lately and got the entry or one of its neighbours for. Stored wordings are found by their very words, so that
+#: only the last kind shows how the draft does with words that nobody foresaw.
+Kind = Literal["own", "other", "asked"]
+
+#: So many of each kind are asked at most; of "asked" for the entry itself and for each of so many neighbours.
 MOST_OWN = 60
 MOST_OTHERS = 20
+MOST_ASKED = 15
+MOST_ASKED_OF_NEIGHBOUR = 4
+NEIGHBOURS = 5
 
 #: Cosine from which a wording of another entry is near enough that a draft could take it away.
 NEAR = 0.5
@@ -43,21 +51,23 @@ class Line(msgspec.Struct, frozen=True):
     """One wording that was asked with the draft in the place of what patients get.
 
     `expected` is the entry it belongs to; `came` and `why` are sentences for staff. `today` is what patients get for it
-    now, asked where the draft did not get it right.
+    now, asked where the draft did not get it right and where it is new; `takes_from` is the answer, by its question,
+    that they get for a new one now.
     """
 
     text: str
     expected: str
-    own: bool
+    kind: Kind
     outcome: Outcome
     came: str
     why: str
     today: Outcome | None = None
+    takes_from: str = ""
 
     @property
     def worse(self) -> bool:
         """Right today, and no more with the draft."""
-        return self.today == "right"
+        return self.today == "right" and self.outcome != "right"
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -103,15 +113,21 @@ class Trial(msgspec.Struct, frozen=True):
             bad.append(f"{_counted(len(self.worse), 'question')} that would go wrong only with this draft")
         if bad:
             return "bad", f"Not ready: {' and '.join(bad)}."
+        taken = [line for line in self.lines if line.takes_from]
         missing = self.due - len(self.lines)
         rest = f" {_counted(missing, 'wording')} could not be asked in time." if missing else ""
-        if self.not_right:
-            n = len(self.not_right)
-            return (
-                "care",
-                f"No worse than today. {_counted(n, 'question')} of {len(self.lines)} go wrong today too.{rest}",
+        if taken:
+            return "care", (
+                f"{_counted(len(taken), 'new wording')} would get this answer instead of the one that people get today: "
+                f"see below whether that is meant.{rest}"
             )
-        return ("care" if missing else "good"), f"All {len(self.lines)} questions got the right answer.{rest}"
+        if self.not_right:
+            wrong = len(self.not_right)
+            goes = "goes" if wrong == 1 else "go"
+            return "care", f"No worse than today. {wrong} of {len(self.lines)} questions {goes} wrong today too.{rest}"
+        return (
+            "care" if missing else "good"
+        ), f"{_counted(len(self.lines), 'question')} asked, and each got the right answer.{rest}"
 
 
 def _counted(number: int, what: str) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from litestar.testing import TestClient
 
 from needlepoint.app import create_app
 from needlepoint.db.connect import connect
+from needlepoint.faq import store
 from needlepoint.settings import ROOT, Settings
 from needlepoint.staff import accounts
 from tests.desk import edit, sign_in, token_in
@@ -218,3 +223,113 @@ def test_what_cannot_be_recorded_is_not_done(
     after = states(database, entry), database("SELECT * FROM faq_publication"), database("SELECT * FROM faq_entry")
     assert after == before
     assert recorded(database, entry) == []
+
+
+def test_a_preview_shows_what_the_website_and_telegram_would_show_and_keeps_nothing(
+    database: Database, desk: Callable[[str], Desk]
+) -> None:
+    long = "\n\n".join(f"Paragraph {number}: {'a calm sentence. ' * 11}" for number in range(20))
+    written = {
+        "question-en": "When may I <b>wash</b>?",
+        "answer-en": f"**Wait** for {{clinic_phone}} and {{minimum_age}}.\n\n{long}",
+        "contact-en": "<script>alert(1)</script> call {emergency_number}",
+        "based_on": "1",
+    }
+    assert desk("Nurse Aida").post("/washing-after/preview", **written).status_code == 403
+    page = desk("Nurse Bo").post("/washing-after/preview", **written)
+    assert page.status_code == 200
+    bubbles = re.findall(r'<div class="tg-bubble">(.*?)</div>', page.text, re.DOTALL)
+    assert len(bubbles) == 2, "a message of Telegram holds 4,096 signs"
+    assert bubbles[0].startswith("\u26a0") or "<b>Wait</b> for +60 3-1234 5678" in bubbles[0]
+    assert "When may I &lt;b&gt;wash&lt;/b&gt;?" in bubbles[0] and "&lt;script&gt;" in bubbles[1]
+    assert "<b>When to contact" in bubbles[1] and "call 999" in bubbles[1]
+    found = re.search(r'data-reply="([^"]*)"', page.text)
+    assert found
+    reply = json.loads(html.unescape(found[1]))
+    assert reply["answers"][0]["text"].startswith("**Wait** for +60 3-1234 5678")
+    assert "Not set in the clinic's settings: minimum_age" in page.text
+    assert "<script>alert" not in page.text
+    assert states(database, "washing-after") == [(1, "in_review", None)]
+    card = desk("Nurse Bo").get("/bleeding-heavy").text
+    assert "&#34;urgency&#34;:&#34;emergency_now&#34;" in card and "\u203c\ufe0f <b>Emergency: get help now</b>" in card
+
+
+def test_new_ways_to_ask_come_with_the_version_once_somebody_else_approved_it(
+    database: Database, desk: Callable[[str], Desk]
+) -> None:
+    entry = "alcohol-after"
+    wordings = "SELECT text FROM faq_wording WHERE entry_id = ? AND language = 'en' ORDER BY position"
+    before = database(wordings, entry)
+    page = desk("Dr Lim").get(f"/{entry}/edit").text
+    words = {
+        name: html.unescape(found[1]).strip("\n")
+        for name in ("answer", "contact")
+        if (found := re.search(rf'<textarea id="{name}-en".*?>(.*?)</textarea>', page, re.DOTALL))
+    }
+    question = re.search(r'id="question-en".*?value="(.*?)"', page)
+    assert question
+    form = {"question-en": html.unescape(question[1]), "based_on": "1"} | {f"{k}-en": v for k, v in words.items()}
+
+    def keep(*lines: str) -> httpx.Response:
+        return desk("Dr Lim").post(f"/{entry}/edit", **form, **{"wordings-en": "\r\n".join(lines)})
+
+    assert "same words as before" in keep().text
+    assert "asks for does-it-hurt already" in keep("does MICROneedling hurt?").text
+    assert "asks for redness-duration already" in keep("When will the red go AWAY").text
+    assert "take out what points to a person" in keep("can I drink, call me on [phone]").text
+    assert "at most 200 letters" in keep("x" * 201).text
+    assert "at most 20 new wordings" in keep(*(f"may I have glass number {n}" for n in range(21))).text
+    assert states(database, entry) == [(1, "in_review", None)]
+
+    assert keep("teh  tarik is fine but beer?", "teh tarik is fine but beer?", "").status_code == 303
+    assert database(wordings, entry) == before, "nothing is found by it before the approval"
+    assert "teh tarik is fine but beer?" in desk("Nurse Aida").get(f"/{entry}").text
+    desk("Dr Lim").post(f"/{entry}/submit")
+    own = desk("Dr Lim").post(f"/{entry}/approve/2")
+    assert own.status_code == 400 and "Dr Lim proposed its new wordings; another person" in own.text
+    assert desk("Dr Tan").post(f"/{entry}/approve/2").status_code == 303
+    assert database(wordings, entry) == [*before, ("teh tarik is fine but beer?",)]
+    assert desk("Dr Lim").post(f"/{entry}/approve/2").status_code == 303, "renewing brings nothing new"
+    assert len(database(wordings, entry)) == len(before) + 1
+
+
+def test_the_list_is_narrowed_by_state_date_topic_and_words(
+    settings: Settings, database: Database, desk: Callable[[str], Desk]
+) -> None:
+    def listed(address: str) -> list[str]:
+        return re.findall(r'<th scope="row"><a href="/staff/answers/([\w-]+)"', desk("Nurse Aida").get(address).text)
+
+    engine = connect(settings.database)
+    today = datetime.now(UTC).date()
+    store.approve(engine, ["sleep-and-hygiene-after"], "Dr Lim", today - timedelta(days=300), today + timedelta(days=5))
+    store.withdraw(engine, ["vitamin-c-after"], "Dr Lim")
+    edit(engine, "sleep-and-hygiene-after", "Sleep on your back.", state="draft")
+    edit(engine, "swimming-after", "No pool for a week.", state="in_review")
+    engine.dispose()
+    assert listed("?due=1") == ["sleep-and-hygiene-after"]
+    assert "vitamin-c-after" in listed("?state=withdrawn") and "does-it-hurt" not in listed("?state=withdrawn")
+    assert "sleep-and-hygiene-after" in listed("?state=draft") and "sleep-and-hygiene-after" in listed(
+        "?state=approved"
+    )
+    assert "swimming-after" in listed("?state=in_review") and "swimming-after" not in listed("?state=starting_text")
+    assert "redness-duration" in listed("?state=retired"), "an earlier test retired it"
+    assert set(listed("?topic=urgent&q=heavy%20bleeding")) == {"bleeding-heavy"}
+    assert listed("?q=no+such+words") == []
+    page = desk("Nurse Aida").get("?topic=aftercare")
+    assert "due for review (1)" in page.text and "?topic=aftercare&amp;due=1" in page.text
+    assert "Version 2 is being written." in desk("Nurse Aida").get("?due=1").text
+    everything = len(listed(""))
+    assert len(listed("?state=%3Cscript%3E&topic=nonsense&due=")) == everything
+
+
+def test_a_test_without_understanding_says_so_and_still_checks_the_draft(
+    settings: Settings, database: Database, desk: Callable[[str], Desk]
+) -> None:
+    write(
+        settings, "sauna-and-hot-water-after", "Notwithstanding perspiration, " + "thermotherapy " * 90, state="draft"
+    )
+    page = desk("Nurse Bo").post("/sauna-and-hot-water-after/test")
+    assert page.status_code == 200 and "Nothing could be asked" in page.text
+    assert "English: 92 words outside the list, 75 at most" in page.text and "English: reading grade" in page.text
+    assert recorded(database, "sauna-and-hot-water-after") == [("Nurse Bo", "tested_answer")]
+    assert desk("Nurse Bo").post("/no-such-answer/test").status_code == 404

@@ -69,6 +69,8 @@ ROUTES: dict[str, str | Permission] = {
     "GET /staff/answers/{entry:str}": Permission.READ_ANSWERS,
     "GET /staff/answers/{entry:str}/edit": Permission.EDIT_ANSWERS,
     "POST /staff/answers/{entry:str}/edit": Permission.EDIT_ANSWERS,
+    "GET /staff/answers/unanswered": Permission.READ_CONVERSATIONS,
+    "POST /staff/answers/{entry:str}/preview": Permission.EDIT_ANSWERS,
     "POST /staff/answers/{entry:str}/test": Permission.EDIT_ANSWERS,
     "POST /staff/answers/{entry:str}/submit": Permission.EDIT_ANSWERS,
     "POST /staff/answers/{entry:str}/send-back": Permission.EDIT_ANSWERS,
