@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -40,9 +39,6 @@ from needlepoint.located import FileError, FileErrors
 from needlepoint.phrases import Phrases
 from needlepoint.safety import SafetyRules
 from needlepoint.settings import Settings
-
-#: Questions at once: patients' questions must find the engine free.
-AT_ONCE = 2
 
 #: Seconds after which no further wording is asked, and replies in a row that did not come after which none is.
 MOST_SECONDS = 45.0
@@ -159,34 +155,29 @@ class DraftTrials:
     async def _ask(self, ready: _Prepared, entry_id: str, name: str) -> tuple[list[Line], int, bool]:
         """The lines in their order, how many wordings got no reply, and whether it was the draft that was asked."""
         ends = time.monotonic() + MOST_SECONDS
-        waiting = deque(enumerate(ready.due))
-        lines: dict[int, Line] = {}
+        lines: list[Line] = []
         unanswered = in_a_row = 0
         used = True
-
-        async def ask_on() -> None:
-            nonlocal unanswered, in_a_row, used
-            while waiting and time.monotonic() < ends and in_a_row < MOST_FAILURES:
-                number, (text, expected, kind) = waiting.popleft()
-                came = await self._rehearse(text, name)
-                if came.error is not None:
-                    unanswered += 1
-                    in_a_row += 1
-                    continue
-                in_a_row = 0
-                outcome = _outcome(expected, came)
-                # Cards come from the snapshot in memory, whatever their draft says: that they come is what is tried.
-                used &= came.reply.kind == "urgent" or all(
-                    answer.version == ready.version for answer in came.reply.answers if answer.entry_id == entry_id
-                )
-                today, takes_from = None, ""
-                if outcome != "right" or text in ready.new:
-                    before = await self._rehearse(text, None)
-                    today = None if before.error else _outcome(expected, before)
-                    others = [one.entry_id for one in before.reply.answers]
-                    if outcome == "right" and others and today != "right":
-                        takes_from = ready.titles.get(others[0], others[0])
-                lines[number] = Line(
+        # One after the other: patients' questions must find the engine free.
+        for text, expected, kind in ready.due:
+            if time.monotonic() >= ends or in_a_row >= MOST_FAILURES:
+                break
+            came = await self._rehearse(text, name)
+            if came.error is not None:
+                unanswered += 1
+                in_a_row += 1
+                continue
+            in_a_row = 0
+            # Cards come from the snapshot in memory, whatever their draft says: that they come is what is tried.
+            used &= came.reply.kind == "urgent" or all(
+                answer.version == ready.version for answer in came.reply.answers if answer.entry_id == entry_id
+            )
+            outcome = _outcome(expected, came)
+            today, takes_from = None, ""
+            if outcome != "right" or text in ready.new:
+                today, takes_from = await self._today(text, expected, ready.titles)
+            lines.append(
+                Line(
                     text=text,
                     expected=expected,
                     kind=kind,
@@ -194,11 +185,19 @@ class DraftTrials:
                     came=_came(came, ready.titles),
                     why=_why(came, expected, ready.titles),
                     today=today,
-                    takes_from=takes_from,
+                    takes_from=takes_from if outcome == "right" else "",
                 )
+            )
+        return lines, unanswered, used
 
-        await asyncio.gather(*(ask_on() for _ in range(AT_ONCE)))
-        return [lines[number] for number in sorted(lines)], unanswered, used
+    async def _today(self, text: str, expected: str, titles: dict[str, str]) -> tuple[Outcome | None, str]:
+        """What patients get for it now, and another answer that they get, by its question."""
+        came = await self._rehearse(text, None)
+        if came.error is not None:
+            return None, ""
+        outcome = _outcome(expected, came)
+        others = [answer.entry_id for answer in came.reply.answers] if outcome != "right" else []
+        return outcome, titles.get(others[0], others[0]) if others else ""
 
     async def _rehearse(self, text: str, name: str | None) -> Rehearsed:
         return await self._reception.rehearse(text, self._phrases.clinic.languages[0], name)
