@@ -54,7 +54,8 @@ class Timeline(msgspec.Struct, frozen=True):
         """
         if self.supposed is not None:
             return "after" if self.supposed.least >= 0 else "before"
-        named = {"after" if found["after"] else "before" for found in _SIDE_OF_TREATMENT.finditer(text.lower())}
+        found = _SIDE_OF_TREATMENT.finditer(text.lower())
+        named = {"after" if one["after"] or one["meant_after"] else "before" for one in found}
         if len(named) == 1:
             return "after" if "after" in named else "before"
         if self.had is not None and self.booked is not None:
@@ -113,7 +114,8 @@ _CHANGES = re.compile(
 #: Words that say on which side of the treatment something is asked about: "tox how long after MN".
 _SIDE_OF_TREATMENT = re.compile(
     r"\b(?:(?P<after>after|selepas|post)|before|sebelum|pre)[\s-]+(?:(?:my|the|a|your|having|getting|doing|buat)\s+){0,2}"
-    r"(?:mn|micro-?\s?needling|needling|derma\s?pen|skinpen|rolling|rf|morpheus\s?8?|m8|prp|treatment|rawatan)\b"
+    r"(?:mn|micro-?\s?needling|needling|derma\s?pen|skinpen|rolling|rf|morpheus\s?8?|m8|prp|treatment|rawatan)\b|"
+    r"\bi (?:mean|meant) (?:(?P<meant_after>after)|before)\b"
 )
 #: An appointment for the treatment without a day that can be read: "next day 4pm got needling appointment".
 _HAS_A_BOOKING = re.compile(
@@ -127,7 +129,8 @@ _FILLER = re.compile(
     r"\b(?:i|had|have|got|did|done|do|it|its|it's|was|wasn't|is|were|my|the|a|an|on|at|in|no|nope|not|sorry|actually|"
     r"wait|oh|hi|hello|yes|yeah|ya|yup|ok|okay|just|been|correction|mean|meant|treatment|treatments|session|"
     r"appointment|appt|booked|microneedling|needling|rf|prp|procedure|for|me|so|and|wrong|date|day|instead|"
-    r"saya|aku|buat|dah|sudah|rawatan|temujanji|pada|bukan|tak|eh|hari|tu|lah|la|maaf|sebenarnya|silap|salah|tersalah|"
+    r"saya|sy|aku|ak|baru|bru|je|kat|klinik|with you|with the clinic|"
+    r"buat|dah|sudah|rawatan|temujanji|pada|bukan|tak|eh|hari|tu|lah|la|maaf|sebenarnya|silap|salah|tersalah|"
     r"cakap|maksud|about|around|from|now|scheduled|going|getting|having|will be|be|this|that|think|it'll)\b"
 )
 

@@ -342,6 +342,7 @@ def test_what_was_known_is_kept_when_a_message_tells_no_day() -> None:
         ("drinks at a dinner, next day 4pm got needling appointment, can or not", "before"),
         ("how long after botox can I have needling", None),
         ("before needling or after needling, when is sun worse", None),
+        ("that's not what I asked, I mean before, not after", "before"),
     ],
 )
 def test_the_side_of_the_treatment_is_read_from_order_and_words_where_verbs_are_missing(
@@ -349,3 +350,11 @@ def test_the_side_of_the_treatment_is_read_from_order_and_words_where_verbs_are_
 ) -> None:
     plain = re.sub(r"[\[\]!]", "", text)
     assert read(text).side(plain) == side
+
+
+@pytest.mark.parametrize(
+    ("words", "whole"),
+    [("smlm", "semalam"), ("td pg", "tadi pagi"), ("esk ptg", "esok petang"), ("mlm td", "malam tadi")],
+)
+def test_words_about_time_are_understood_as_they_are_written_in_a_hurry(words: str, whole: str) -> None:
+    assert meaning_of(words, NOW) == meaning_of(whole, NOW) is not None
