@@ -124,7 +124,7 @@ def test_the_one_time_link_makes_an_administrator_once(instance: Instance, open_
     page.get_by_label("Name").fill("Dr Lim")
     page.get_by_label("Password").first.fill(PASSWORD)
     page.get_by_role("button").last.click()
-    expect(page).to_have_url(f"{instance.url}/staff")
+    expect(page).to_have_url(f"{instance.url}/staff/inbox")
     again = open_page(link)
     expect(again.get_by_text("used or has expired")).to_be_visible()
 
@@ -132,9 +132,14 @@ def test_the_one_time_link_makes_an_administrator_once(instance: Instance, open_
 def test_signing_out_ends_the_session(instance: Instance, nurse: str, open_page: Callable[..., Page]) -> None:
     page = open_page(f"{instance.url}/staff/login")
     sign_in(page, nurse)
+    cookies = page.context.cookies()
     page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("status")).to_have_text(re.compile("You are signed out"))
     page.goto(f"{instance.url}/staff")
     expect(page).to_have_url(f"{instance.url}/staff/login")
+    page.context.add_cookies([{key: cookie[key] for key in ("name", "value", "path", "domain")} for cookie in cookies])
+    page.goto(f"{instance.url}/staff")
+    expect(page.get_by_text("Your session is over")).to_be_visible()
 
 
 def test_nobody_reads_a_transcript_without_signing_in(instance: Instance) -> None:
