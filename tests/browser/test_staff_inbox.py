@@ -207,7 +207,7 @@ def test_a_person_leaves_a_number_and_staff_call_it(
     chat.get_by_role("button", name="Ask for the call").click()
     expect(log(chat).get_by_text("have your number and try to call you")).to_be_visible()
     page = at_desk("Nurse Bee", "/staff/call-backs")
-    row = page.get_by_role("row").filter(has_text="after three")
+    row = page.get_by_role("listitem").filter(has_text="after three")
     expect(row.get_by_role("link", name="+60 12-345 6789")).to_have_attribute("href", "tel:+6012-3456789")
     row.get_by_role("button", name="I am calling").click()
     expect(row).to_contain_text("in progress")
