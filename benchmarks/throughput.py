@@ -1,11 +1,11 @@
 """Messages a second and time a message beside two stock Rasa set-ups, in one run: `python -m benchmarks.throughput`.
 
-The public chat API with everything running (safety, record, search, card) against Rasa 3.6.21 as its guide sets it up:
-REST channel, SQL tracker store, and a rasa-sdk action that reads the same database; once with the default pipeline (DIET
-and ResponseSelector), once with our own trained model. 1, 8 and 32 people ask one question after the other, each as soon
-as the last one is answered; the load comes from wrk in a process of its own. After a warm-up, by turns, so that a busy
-moment of the machine hits all alike; medians of the rounds, with the spread. Also memory, and seconds until the first
-answer.
+The public chat API with everything running (safety, record, search, card) against Rasa 3.6.21 as its guide sets it
+up: REST channel, SQL tracker store, and a rasa-sdk action that reads the same database; once with the default pipeline
+(DIET and ResponseSelector), once with our own trained model. 1, 8 and 32 people ask one question after the other, each
+as soon as the last one is answered; the load comes from wrk in a process of its own. After a warm-up, by turns, so that
+a busy moment of the machine hits all alike; medians of the rounds, with the spread. Also memory, and seconds until the
+first answer.
 
 The default pipeline is trained for `--epochs` epochs only: that spoils its quality, which `benchmarks.understanding`
 measures, and leaves its speed as it is.
