@@ -36,6 +36,7 @@ from needlepoint.alerts.channels import read_channels
 from needlepoint.alerts.sending import StaffAlerts, open_senders
 from needlepoint.answering import prepared
 from needlepoint.answering.prepared import LOOK_EVERY, PreparedAnswers
+from needlepoint.channels.telegram import rendering
 from needlepoint.channels.telegram.channel import TelegramChannel
 from needlepoint.channels.telegram.configured import read_telegram
 from needlepoint.channels.telegram.webhook import telegram_webhook
@@ -51,10 +52,12 @@ from needlepoint.conversations.staff_alerts import Channel
 from needlepoint.db.base import now
 from needlepoint.db.connect import READS_ONLY, connect, connect_async
 from needlepoint.db.migrate import newest_revision
+from needlepoint.draft_trial import DraftTrials
 from needlepoint.faq.cards import UrgentCards
 from needlepoint.faq.standing import Standing, read_standings
 from needlepoint.http_errors import ErrorPages
 from needlepoint.phrases import read_phrases
+from needlepoint.reply import Reply
 from needlepoint.safety import SafetyRules
 from needlepoint.settings import Settings
 from needlepoint.staff import health_checks, navigation
@@ -71,6 +74,7 @@ from needlepoint.staff.inbox_pages import InboxController
 from needlepoint.staff.members_pages import MembersController
 from needlepoint.staff.notices import Notice, due_line, notices
 from needlepoint.staff.sign_in import SignInController
+from needlepoint.staff.unanswered_page import UnansweredController
 from sentence_encoder import SentenceEncoder
 
 log = logging.getLogger(__name__)
@@ -104,7 +108,8 @@ def create_app(settings: Settings) -> Built:
     rules = SafetyRules.load(settings.data / "safety")
     database = connect_async(settings.database)
     sync_database = connect(settings.database)
-    answers = PreparedAnswers(settings, phrases, SentenceEncoder.load(), sync_database)
+    encoder = SentenceEncoder.load()
+    answers = PreparedAnswers(settings, phrases, encoder, sync_database)
     prepared.use(answers)
     cards = UrgentCards(settings.var / "urgent-cards.json", phrases)
     engines = EngineClient(settings.engines, settings.engine_secret, settings.webhook_url, settings.engine_deadline)
@@ -138,6 +143,8 @@ def create_app(settings: Settings) -> Built:
         notify=notify,
         alert_to=channels.first,
     )
+
+    trials = DraftTrials(settings, phrases, rules, encoder, answers, reception, sync_database)
 
     async def can_answer() -> bool:
         return bool(answers.published and answers.published.entries) and await engines.ready()
@@ -216,6 +223,9 @@ def create_app(settings: Settings) -> Built:
             await engines.close()
             await database.dispose()
 
+    def as_in_telegram(reply: Reply, language: str) -> list[str]:
+        return [part.html for part in rendering.render(reply, phrases, language, clinic.zone)]
+
     def staff_notices() -> list[Notice]:
         return notices(answers.published, standings, settings.unapproved_answers == "give")
 
@@ -282,6 +292,7 @@ def create_app(settings: Settings) -> Built:
             AlertsController,
             AnswersController,
             AnswerController,
+            UnansweredController,
             HealthController,
             MembersController,
             ActivityController,
@@ -298,6 +309,7 @@ def create_app(settings: Settings) -> Built:
             widget.newest_widget,
             widget.pinned_widget,
             widget.markdown_module,
+            widget.preview_module,
             Router("/", route_handlers=[web.ChatController], middleware=[chat_limit.middleware]),
             create_static_files_router("/pages", [widget.PAGES]),
             staff_pages,
@@ -323,6 +335,9 @@ def create_app(settings: Settings) -> Built:
                 "notices": staff_notices,
                 "zone": clinic.zone,
                 "checks": checks,
+                "try_draft": trials.run,
+                "as_in_telegram": as_in_telegram,
+                "search_index": lambda: answers.answerer.index if answers.answerer else None,
             }
         ),
         # At this level, because a router copies its middleware and this one's key cannot be copied.

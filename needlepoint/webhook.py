@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 import traceback
+from contextlib import nullcontext
 from typing import Any
 
 from litestar import Litestar, Request, post
@@ -13,11 +14,17 @@ from litestar.response import Response
 from rasa_sdk.executor import ActionExecutor
 from rasa_sdk.interfaces import ActionExecutionRejection, ActionNotFoundException
 
+from needlepoint.answering import prepared
+
 log = logging.getLogger(__name__)
 
 
 def create_webhook(secret: str) -> Litestar:
-    """The ASGI app of the webhook; only calls that carry the engines' secret are run."""
+    """The ASGI app of the webhook; only calls that carry the engines' secret are run.
+
+    `?answers=NAME` in the address names a stand-in for the answers (a draft that is tried); an engine calls the address
+    as it got it.
+    """
     executor = ActionExecutor()
     executor.register_package("actions")
 
@@ -29,7 +36,9 @@ def create_webhook(secret: str) -> Litestar:
             raise NotAuthorizedException("the engine's secret is missing or wrong")
         call = await request.json()
         try:
-            return Response(await executor.run(call) or {})
+            name = request.query_params.get("answers")
+            with prepared.called_with(name) if name else nullcontext():
+                return Response(await executor.run(call) or {})
         except ActionExecutionRejection as rejection:
             return Response({"error": str(rejection), "action_name": rejection.action_name}, status_code=400)
         except ActionNotFoundException as missing:

@@ -90,8 +90,12 @@ class EngineClient:
         text: str,
         choice: str | None,
         events: list[dict[str, Any]],
+        answers: str | None = None,
     ) -> EngineTurn:
-        """Have one message understood and acted on. Raises :class:`EngineError`."""
+        """Have one message understood and acted on; with `answers` by what stands in for the usual ones by that name.
+
+        Raises :class:`EngineError`.
+        """
         ends = time.monotonic() + self._deadline
         failure = EngineError("unreachable", "no engine is configured")
         for url in self._order():
@@ -104,7 +108,7 @@ class EngineClient:
                 "text": text,
                 "choice": {"entry_id": choice} if choice else None,
                 "events": events,
-                "action_url": self._webhook_url,
+                "action_url": self._webhook_url + (f"?answers={answers}" if answers else ""),
                 "deadline": left,
             }
             try:

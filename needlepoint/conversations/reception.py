@@ -20,7 +20,7 @@ from needlepoint.conversations import record
 from needlepoint.conversations.carried import compose, slots_to_keep, to_keep
 from needlepoint.conversations.engine_client import EngineClient, EngineError, Parse
 from needlepoint.conversations.journal import Journal, JournalEntry
-from needlepoint.conversations.models import Conversation
+from needlepoint.conversations.models import ASKED_BY_STAFF, Conversation
 from needlepoint.conversations.recent import RecentMessages
 from needlepoint.conversations.record import HandedBackError, Known, Offered, Outcome, Taken, UnknownConversationError
 from needlepoint.conversations.staff_alerts import AlertTo
@@ -103,6 +103,14 @@ class Received(msgspec.Struct, frozen=True):
     event_id: int | None
     at: datetime
     reply: Reply | None
+
+
+class Rehearsed(msgspec.Struct, frozen=True):
+    """What would have come: the reply, the entries its choices stand for, and why the engine could not say, if so."""
+
+    reply: Reply
+    offered: list[str]
+    error: str | None
 
 
 class Cards(msgspec.Struct, frozen=True):
@@ -193,6 +201,28 @@ class Reception:
             reply = self._apology(incoming.language)
             self._keep(self._entry(incoming, masked.text, kinds, assessed, "apologised", reply))
             return Received(incoming.client_id, "apologised", None, now(), reply)
+
+    async def rehearse(self, text: str, language: str, answers: str | None = None) -> Rehearsed:
+        """What the first message of a new conversation would get, by all that decides on it: safety, engine, actions.
+
+        Nothing is stored, nobody is told. With `answers` what stands in for the usual ones under that name is asked.
+        """
+        text = clean_text(text)
+        assessment = assess(self._rules, text, [])
+        masked = redact(text, self._phrases.clinic.country).text
+        incoming = Incoming(
+            conversation=record.new_id(), client_id=record.new_id(), consent="staff", language=language,
+            channel=ASKED_BY_STAFF, text=masked,
+        )  # fmt: skip
+        if assessment.level in ENDS_THE_TURN:
+            reply = self._urgent_reply(language, masked, UrgentThread.of(assessment))
+            return Rehearsed(reply, [], None)
+        new = record.State.of_new_conversation(now(), language)
+        first = Taken(row=0, seq=1)
+        outcome = await self._ask_engine(incoming, masked, None, assessment, first, new, time.perf_counter(), answers)
+        assert outcome.reply is not None
+        offered = [str(one["entry"]) for one in outcome.provenance.get("offered", [])]
+        return Rehearsed(msgspec.convert(outcome.reply, Reply), offered, outcome.provenance.get("error"))
 
     def wake(self, conversation: str) -> None:
         """Something was sent to this conversation without a message: its open streams look."""
@@ -511,6 +541,7 @@ class Reception:
         taken: Taken,
         state: record.State,
         started: float,
+        answers: str | None = None,
     ) -> Outcome:
         language = guess_language(text) or state.language
         try:
@@ -535,6 +566,7 @@ class Reception:
                         "about": state.about,
                     },
                 ),
+                answers,
             )
             said = turn.said()
             remember = _to_remember(said.effects)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, exists, func, literal, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, exists, func, literal, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from needlepoint.conversations import search
@@ -247,6 +247,20 @@ def _conditions(filters: Filters, zone: ZoneInfo) -> list[ColumnElement[bool]]:
     if filters.below.isdecimal() and len(filters.below) < 4:
         found.append(Conversation.lowest_confidence < int(filters.below) / 100)
     return found
+
+
+def given_versions(connection: Connection, entry: str) -> dict[int, int]:
+    """In how many conversations each version of an entry was given: as many as the list shows for it."""
+    query = (
+        select(ConversationFact.value, func.count())
+        .where(
+            ConversationFact.kind == "version",
+            ConversationFact.value >= f"{entry} ",
+            ConversationFact.value < f"{entry}!",  # the sign behind the space
+        )
+        .group_by(ConversationFact.value)
+    )
+    return {int(value.rpartition(" ")[2]): count for value, count in connection.execute(query)}
 
 
 def _day(written: str) -> date | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -94,13 +93,14 @@ def test_a_nurse_sees_which_answers_need_somebody_the_worst_first(
     expect(rows.nth(2)).to_contain_text("due in 5 days")
     expect(rows.nth(3)).to_contain_text("starting text awaiting approval")
     expect(rows.last).to_contain_text("Version 2 awaits approval.")
-    page.get_by_role("link", name=re.compile(r"^pain \(\d+\)$")).click()
+    page.get_by_label("Topic").select_option("pain")
+    page.get_by_role("search").get_by_role("button", name="Show").click()
     expect(page.get_by_role("heading", name="Answers: pain")).to_be_visible()
     expect(page.get_by_role("row").filter(has_text="makeup-after")).to_have_count(0)
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page scrolls sideways"
     page.goto(f"{instance.url}/staff/answers?topic=%3Cscript%3E")
-    expect(page.get_by_role("heading", name="This did not work")).to_be_visible()
+    expect(page.get_by_role("heading", name="Answers", exact=True)).to_be_visible()
     assert page.title() != "owned"
     assert "answers due for review: expired 1 (makeup-after); within 7 1 (does-it-hurt)" in instance.whole_log()
     instance.stop()
