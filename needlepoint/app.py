@@ -386,7 +386,7 @@ async def _database_is_ready(database: AsyncEngine) -> bool:
 def _templates() -> JinjaTemplateEngine:
     """The desk's templates, with what the frame of every page asks."""
     templates = JinjaTemplateEngine(staff.TEMPLATES)
-    templates.engine.globals.update(places=navigation.places, is_here=navigation.is_here)
+    templates.engine.globals.update(places=navigation.places, is_here=navigation.is_here, landing=navigation.landing)
     return templates
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from needlepoint.db.base import now
 from needlepoint.db.connect import READS_ONLY
-from needlepoint.staff.models import StaffActivity
+from needlepoint.staff.models import StaffActivity, StaffMember
 
 if TYPE_CHECKING:  # commands change answers too, and need no web framework for it
     from litestar.connection import ASGIConnection
@@ -145,6 +145,13 @@ async def happened(
         query = query.where(StaffActivity.id < before)
     async with database.execution_options(**READS_ONLY).connect() as connection:
         return [Happened(*row) for row in await connection.execute(query)]
+
+
+async def names(database: AsyncEngine) -> dict[str, str]:
+    """Members of staff by their number as the record writes it."""
+    async with database.execution_options(**READS_ONLY).connect() as connection:
+        rows = await connection.execute(select(StaffMember.id, StaffMember.name))
+        return {str(member): name for member, name in rows}
 
 
 async def people(database: AsyncEngine) -> list[str]:

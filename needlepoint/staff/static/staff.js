@@ -91,6 +91,30 @@ setInterval(async () => {
   }
 }, 30_000);
 
+// A list that is kept fresh without loading the page, so that nobody loses the place where they are.
+const fresh = document.getElementById("fresh");
+if (fresh !== null) {
+  setInterval(async () => {
+    if (document.hidden) {
+      return;
+    }
+    try {
+      const response = await fetch(location.href, { redirect: "error" });
+      const now = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("fresh");
+      if (!response.ok || now === null || now.textContent === fresh.textContent) {
+        return;
+      }
+      const at = document.activeElement?.closest("article")?.id;
+      fresh.replaceChildren(...now.childNodes);
+      if (at) {
+        /** @type {HTMLElement | null} */ (document.getElementById(at)?.querySelector("a, button"))?.focus();
+      }
+    } catch {
+      // As above.
+    }
+  }, Number(fresh.dataset.seconds) * 1000);
+}
+
 // What cannot be taken back is asked after once more.
 for (const button of document.querySelectorAll("button[data-asks]")) {
   button.addEventListener("click", (event) => {
