@@ -124,7 +124,7 @@ def test_a_question_without_an_answer_becomes_a_wording_that_was_tested_and_appr
     editor.get_by_role("button", name="Keep as a draft").click()
     expect(editor.get_by_text("the thing with the pen and the needles, what is that now")).to_be_visible()
 
-    editor.get_by_role("button", name="Test version 2").click()
+    editor.get_by_role("button", name="Test version 2").click(timeout=90_000)  # it waits for the page
     expect(editor.get_by_role("heading", name="Test of version 2")).to_be_visible(timeout=90_000)
     own = editor.get_by_role("region", name="How people ask for this answer")
     new = own.get_by_role("row").filter(has_text="the thing with the pen")
