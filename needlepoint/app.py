@@ -224,7 +224,7 @@ def create_app(settings: Settings) -> Built:
         health_checks.database(lambda: _database_is_ready(database)),
         health_checks.answers(lambda: answers.published, lambda: standings),
         health_checks.urgent(database, clinic.zone, list(alerts.channels)),
-        health_checks.backup(settings.var / "backups", clinic.zone),
+        health_checks.backup(database, clinic.zone),
         health_checks.model(settings.var / "models" / "needlepoint.tar.gz", clinic.zone),
     ]
 
