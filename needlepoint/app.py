@@ -36,6 +36,7 @@ from needlepoint.alerts.channels import read_channels
 from needlepoint.alerts.sending import StaffAlerts, open_senders
 from needlepoint.answering import prepared
 from needlepoint.answering.prepared import LOOK_EVERY, PreparedAnswers
+from needlepoint.channels.telegram import rendering
 from needlepoint.channels.telegram.channel import TelegramChannel
 from needlepoint.channels.telegram.configured import read_telegram
 from needlepoint.channels.telegram.webhook import telegram_webhook
@@ -51,11 +52,13 @@ from needlepoint.conversations.staff_alerts import Channel
 from needlepoint.db.base import now
 from needlepoint.db.connect import READS_ONLY, connect, connect_async
 from needlepoint.db.migrate import newest_revision
+from needlepoint.draft_trial import DraftTrials
 from needlepoint.faq.cards import UrgentCards
 from needlepoint.faq.standing import Standing, read_standings
 from needlepoint.gauges import Gauges, InService
 from needlepoint.http_errors import ErrorPages
 from needlepoint.phrases import read_phrases
+from needlepoint.reply import Reply
 from needlepoint.safety import SafetyRules
 from needlepoint.settings import Settings
 from needlepoint.staff import health_checks, navigation
@@ -72,6 +75,7 @@ from needlepoint.staff.inbox_pages import InboxController
 from needlepoint.staff.members_pages import MembersController
 from needlepoint.staff.notices import Notice, due_line, notices
 from needlepoint.staff.sign_in import SignInController
+from needlepoint.staff.unanswered_page import UnansweredController
 from sentence_encoder import SentenceEncoder
 
 log = logging.getLogger(__name__)
@@ -110,7 +114,8 @@ def create_app(settings: Settings) -> Built:
     sync_database = connect(settings.database)
     metrics.time_statements(database.sync_engine)
     metrics.time_statements(sync_database)
-    answers = PreparedAnswers(settings, phrases, SentenceEncoder.load(), sync_database)
+    encoder = SentenceEncoder.load()
+    answers = PreparedAnswers(settings, phrases, encoder, sync_database)
     prepared.use(answers)
     cards = UrgentCards(settings.var / "urgent-cards.json", phrases)
     engines = EngineClient(settings.engines, settings.engine_secret, settings.webhook_url, settings.engine_deadline)
@@ -147,6 +152,8 @@ def create_app(settings: Settings) -> Built:
         notify=notify,
         alert_to=channels.first,
     )
+
+    trials = DraftTrials(settings, phrases, rules, encoder, answers, reception, sync_database)
 
     async def can_answer() -> bool:
         return bool(answers.published and answers.published.entries) and await engines.ready()
@@ -225,6 +232,9 @@ def create_app(settings: Settings) -> Built:
             await engines.close()
             await database.dispose()
 
+    def as_in_telegram(reply: Reply, language: str) -> list[str]:
+        return [part.html for part in rendering.render(reply, phrases, language, clinic.zone)]
+
     def staff_notices() -> list[Notice]:
         return notices(answers.published, standings, settings.unapproved_answers == "give")
 
@@ -294,6 +304,7 @@ def create_app(settings: Settings) -> Built:
             AlertsController,
             AnswersController,
             AnswerController,
+            UnansweredController,
             HealthController,
             MembersController,
             ActivityController,
@@ -310,6 +321,7 @@ def create_app(settings: Settings) -> Built:
             widget.newest_widget,
             widget.pinned_widget,
             widget.markdown_module,
+            widget.preview_module,
             Router("/", route_handlers=[web.ChatController], middleware=[chat_limit.middleware]),
             create_static_files_router("/pages", [widget.PAGES]),
             staff_pages,
@@ -335,6 +347,9 @@ def create_app(settings: Settings) -> Built:
                 "notices": staff_notices,
                 "zone": clinic.zone,
                 "checks": checks,
+                "try_draft": trials.run,
+                "as_in_telegram": as_in_telegram,
+                "search_index": lambda: answers.answerer.index if answers.answerer else None,
             }
         ),
         # At this level, because a router copies its middleware and this one's key cannot be copied.
@@ -388,7 +403,7 @@ async def _database_is_ready(database: AsyncEngine) -> bool:
 def _templates() -> JinjaTemplateEngine:
     """The desk's templates, with what the frame of every page asks."""
     templates = JinjaTemplateEngine(staff.TEMPLATES)
-    templates.engine.globals.update(places=navigation.places, is_here=navigation.is_here)
+    templates.engine.globals.update(places=navigation.places, is_here=navigation.is_here, landing=navigation.landing)
     return templates
 
 

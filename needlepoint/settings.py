@@ -43,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     stop_delay: Annotated[float, Meta(ge=0, le=60)] = 0.0
     #: Seconds the engine may take for one turn.
     engine_deadline: Annotated[float, Meta(gt=0, le=30)] = 5.0
+    #: Whether the engine leaves out what Rasa does anew for every message although nothing of it changes.
+    engine_hot_path: Literal["on", "off"] = "on"
     #: May starting texts that the clinic has not approved yet be given? Urgent cards always are.
     unapproved_answers: Literal["give", "withhold"] = "give"
     #: Days after which a clinic's one clinician may approve own words; 0: another person always has to.

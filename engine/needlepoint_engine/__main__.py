@@ -114,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
 def _prepare(repository: Path) -> None:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    # Rasa knows a trained part again by its settings and its class, not by the words and patterns that it learnt from.
+    os.environ["RASA_MAX_CACHE_SIZE"] = "0"
     # Not a default: whatever the environment says, nothing is sent to anyone.
     os.environ["RASA_TELEMETRY_ENABLED"] = "false"
     for folder in (str(repository), str(_REPOSITORY / "engine")):

@@ -69,6 +69,7 @@ class TurnInput(InputChannel):  # type: ignore[misc]
         self._token_for_metrics = token_for_metrics
         self._model = ""
         self._processor: TurnProcessor | None = None
+        self._endpoint: CallingAppEndpoint | None = None
         self._stopping = False
 
     @classmethod
@@ -128,6 +129,7 @@ class TurnInput(InputChannel):  # type: ignore[misc]
         blueprint.listener("before_server_start")(self._bound_requests)
         blueprint.listener("after_server_start")(self._prepare)
         blueprint.listener("before_server_stop")(self._stop)
+        blueprint.listener("after_server_stop")(self._close)
         return blueprint
 
     async def _bound_requests(self, app: Sanic, loop: asyncio.AbstractEventLoop) -> None:
@@ -140,6 +142,10 @@ class TurnInput(InputChannel):  # type: ignore[misc]
     async def _stop(self, app: Sanic, loop: asyncio.AbstractEventLoop) -> None:
         self._stopping = True
 
+    async def _close(self, app: Sanic, loop: asyncio.AbstractEventLoop) -> None:
+        if self._endpoint is not None:
+            await self._endpoint.close()
+
     async def _prepare(self, app: Sanic, loop: asyncio.AbstractEventLoop) -> None:
         """Takes over the loaded model and reads one sentence with it, so that the first person need not wait.
 
@@ -149,7 +155,9 @@ class TurnInput(InputChannel):  # type: ignore[misc]
         loaded = app.ctx.agent.processor
         if loaded is None:
             raise RasaException("The model could not be loaded; the lines above say why. Train it again.")
-        processor = TurnProcessor.taking_over(loaded, CallingAppEndpoint(self._secret))
+        endpoint = CallingAppEndpoint(self._secret)
+        processor = TurnProcessor.taking_over(loaded, endpoint)
+        self._endpoint = endpoint
         await processor.parse_message(UserMessage("is everything ready?"))
         app.ctx.agent.processor = processor
         self._model = await loop.run_in_executor(None, _digest, _archive_of(processor))

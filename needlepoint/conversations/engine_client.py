@@ -98,11 +98,15 @@ class EngineClient:
         text: str,
         choice: str | None,
         events: list[dict[str, Any]],
+        answers: str | None = None,
     ) -> EngineTurn:
-        """Have one message understood and acted on. Raises :class:`EngineError`."""
+        """Have one message understood and acted on; with `answers` by what stands in for the usual ones by that name.
+
+        Raises :class:`EngineError`.
+        """
         began, result = time.perf_counter(), "failed"
         try:
-            turn = await self._turn(conversation, message_id, text, choice, events)
+            turn = await self._turn(conversation, message_id, text, choice, events, answers)
             result, self.model = "answered", turn.model
             return turn
         except EngineError as error:
@@ -120,6 +124,7 @@ class EngineClient:
         text: str,
         choice: str | None,
         events: list[dict[str, Any]],
+        answers: str | None,
     ) -> EngineTurn:
         ends = time.monotonic() + self._deadline
         failure = EngineError("unreachable", "no engine is configured")
@@ -133,7 +138,7 @@ class EngineClient:
                 "text": text,
                 "choice": {"entry_id": choice} if choice else None,
                 "events": events,
-                "action_url": self._webhook_url,
+                "action_url": self._webhook_url + (f"?answers={answers}" if answers else ""),
                 "deadline": left,
             }
             try:

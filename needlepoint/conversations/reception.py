@@ -21,7 +21,7 @@ from needlepoint.conversations import record
 from needlepoint.conversations.carried import compose, slots_to_keep, to_keep
 from needlepoint.conversations.engine_client import EngineClient, EngineError, Parse
 from needlepoint.conversations.journal import Journal, JournalEntry
-from needlepoint.conversations.models import Conversation
+from needlepoint.conversations.models import ASKED_BY_STAFF, Conversation
 from needlepoint.conversations.recent import RecentMessages
 from needlepoint.conversations.record import (
     HandedBackError,
@@ -40,7 +40,7 @@ from needlepoint.phrases import Phrases
 from needlepoint.privacy.redaction import redact
 from needlepoint.reply import START_SUITABILITY_CHECK, Choice, Reply, most_urgent
 from needlepoint.safety import Assessment, SafetyRules, answered_yes, assess, clean_text
-from needlepoint.safety_question import safety_question, signs_question
+from needlepoint.safety_question import is_surely_answered, safety_question, signs_question
 from needlepoint.yes_or_no import asks, denies, read_answer
 
 log = logging.getLogger(__name__)
@@ -123,6 +123,14 @@ class Received(msgspec.Struct, frozen=True):
         if self.state != "answered":
             return self.state
         return self.reply.kind if self.reply is not None else "with_staff"
+
+
+class Rehearsed(msgspec.Struct, frozen=True):
+    """What would have come: the reply, the entries its choices stand for, and why the engine could not say, if so."""
+
+    reply: Reply
+    offered: list[str]
+    error: str | None
 
 
 class Cards(msgspec.Struct, frozen=True):
@@ -234,6 +242,28 @@ class Reception:
             reply = self._apology(incoming.language)
             self._keep(self._entry(incoming, masked.text, kinds, assessed, "apologised", reply))
             return Received(incoming.client_id, "apologised", None, now(), reply)
+
+    async def rehearse(self, text: str, language: str, answers: str | None = None) -> Rehearsed:
+        """What the first message of a new conversation would get, by all that decides on it: safety, engine, actions.
+
+        Nothing is stored, nobody is told. With `answers` what stands in for the usual ones under that name is asked.
+        """
+        text = clean_text(text)
+        assessment = assess(self._rules, text, [])
+        masked = redact(text, self._phrases.clinic.country).text
+        incoming = Incoming(
+            conversation=record.new_id(), client_id=record.new_id(), consent="staff", language=language,
+            channel=ASKED_BY_STAFF, text=masked,
+        )  # fmt: skip
+        if assessment.level in ENDS_THE_TURN:
+            reply = self._urgent_reply(language, masked, UrgentThread.of(assessment))
+            return Rehearsed(reply, [], None)
+        new = record.State.of_new_conversation(now(), language)
+        first = Taken(row=0, seq=1)
+        outcome = await self._ask_engine(incoming, masked, None, assessment, first, new, time.perf_counter(), answers)
+        assert outcome.reply is not None
+        offered = [str(one["entry"]) for one in outcome.provenance.get("offered", [])]
+        return Rehearsed(msgspec.convert(outcome.reply, Reply), offered, outcome.provenance.get("error"))
 
     def wake(self, conversation: str) -> None:
         """Something was sent to this conversation without a message: its open streams look."""
@@ -552,6 +582,7 @@ class Reception:
         taken: Taken,
         state: record.State,
         started: float,
+        answers: str | None = None,
     ) -> Outcome:
         language = guess_language(text) or state.language
         try:
@@ -576,6 +607,7 @@ class Reception:
                         "about": state.about,
                     },
                 ),
+                answers,
             )
             said = turn.said()
             remember = _to_remember(said.effects)
@@ -637,7 +669,11 @@ class Reception:
 
     def _asked_in_doubt(self, reply: Reply, assessment: Assessment, state: record.State, language: str) -> Reply | None:
         """The safety question in place of the engine's reply, where safety is in doubt and did not ask just now."""
-        if not assessment.doubt or reply.kind in ("form", "handover") or self._is_safety_question(state.open_question):
+        if not assessment.doubt or reply.kind in ("form", "handover"):
+            return None
+        if is_surely_answered(reply, assessment.doubt):
+            return None  # staff read it all the same (_sounds_ill)
+        if self._is_safety_question(state.open_question):
             return None
         otherwise = reply.answers[0].entry_id if reply.kind == "answer" and len(reply.answers) == 1 else None
         why = {"in doubt about": assessment.doubt, "instead of": reply.kind}

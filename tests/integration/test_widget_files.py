@@ -32,7 +32,7 @@ def test_the_built_widget_is_what_its_sources_build(widget_sources: Path) -> Non
             ["npm", "run", script], check=False, cwd=widget_sources, capture_output=True, text=True, timeout=120
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
-    for name in ("widget.js", "markdown.js"):
+    for name in ("widget.js", "markdown.js", "preview.js"):
         assert (widget_sources / "dist" / name).read_bytes() == (BUILT / name).read_bytes(), (
             f"widget/dist/{name} is older than its sources; run `make widget` and commit it"
         )

@@ -383,7 +383,10 @@ def test_staff_are_told_how_many_starting_texts_are_given_and_how_to_stop_it(dat
     def told(gives: bool) -> str:
         with database.connect() as connection:
             published = read_published(connection, TODAY, gives)
-            return " ".join(one.text for one in notices(published, read_standings(connection, TODAY), gives))
+            return " ".join(
+                f"{one.text} {one.for_admins}".strip()
+                for one in notices(published, read_standings(connection, TODAY), gives)
+            )
 
     assert told(True).startswith("2 answers are starting texts")
     assert "NEEDLEPOINT_UNAPPROVED_ANSWERS=withhold" in told(True)
