@@ -118,8 +118,8 @@ class Trial(msgspec.Struct, frozen=True):
         rest = f" {_counted(missing, 'wording')} could not be asked in time." if missing else ""
         if taken:
             return "care", (
-                f"{_counted(len(taken), 'new wording')} would get this answer instead of the one that people get "
-                f"today: see below whether that is meant.{rest}"
+                f"{_counted(len(taken), 'new wording')} would get this answer instead of the one that people get today:"
+                f" see below whether that is meant.{rest}"
             )
         if self.not_right:
             wrong = len(self.not_right)

@@ -480,7 +480,9 @@ async def _view(
                 conditions=shown.conditions,
                 wordings=wordings,
                 new_wordings=new_wordings,
-                given=conversation_list.given_versions(session.connection(), entry.id),
+                given=conversation_list.given_versions(
+                    session.connection(), entry.id, [one.number for one in entry.versions]
+                ),
             )
 
     return await asyncio.to_thread(read)

@@ -249,18 +249,15 @@ def _conditions(filters: Filters, zone: ZoneInfo) -> list[ColumnElement[bool]]:
     return found
 
 
-def given_versions(connection: Connection, entry: str) -> dict[int, int]:
-    """In how many conversations each version of an entry was given: as many as the list shows for it."""
+def given_versions(connection: Connection, entry: str, versions: Sequence[int]) -> dict[int, int]:
+    """In how many conversations each of these versions of an entry was given: as many as the list shows for it."""
+    by_value = {f"{entry} {version}": version for version in versions}
     query = (
         select(ConversationFact.value, func.count())
-        .where(
-            ConversationFact.kind == "version",
-            ConversationFact.value >= f"{entry} ",
-            ConversationFact.value < f"{entry}!",  # the sign behind the space
-        )
+        .where(ConversationFact.kind == "version", ConversationFact.value.in_(by_value))
         .group_by(ConversationFact.value)
     )
-    return {int(value.rpartition(" ")[2]): count for value, count in connection.execute(query)}
+    return {by_value[value]: count for value, count in connection.execute(query)}
 
 
 def _day(written: str) -> date | None:

@@ -47,7 +47,7 @@ def notices(published: Published | None, standings: Sequence[Standing], gives_un
         found.append(Notice("The whole assistant is withdrawn: only urgent cards are given."))
     kinds = by_kind(standings)
     if due := _due(kinds):
-        found.append(Notice(due, "/staff/answers", "See which answers"))
+        found.append(Notice(due, "/staff/answers?due=1", "See what is due"))
     if waiting := _waiting(published, kinds, gives_unapproved):
         setting = _SETTING if gives_unapproved else ""
         found.append(Notice(waiting, "/staff/answers", "See which answers", setting))

@@ -86,8 +86,10 @@ def test_a_nurse_sees_which_answers_need_somebody_the_worst_first(
         "given to patients and marked as such",
     ):
         expect(page.get_by_role("note").filter(has_text=words)).to_be_visible()
-    page.get_by_role("link", name="See which answers").first.click()
+    page.get_by_role("link", name="See what is due").click()
     rows = page.get_by_role("row")
+    expect(rows).to_have_count(3)
+    page.get_by_role("link", name="See which answers").click()
     expect(rows.nth(1)).to_contain_text("makeup-after")
     expect(rows.nth(1)).to_contain_text("Was due 15 days ago. No longer given.")
     expect(rows.nth(2)).to_contain_text("does-it-hurt")
