@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,9 @@ from needlepoint.db.migrate import revision_of
 #: Name of a backup that was not named: the moment in UTC.
 _NAME = "needlepoint-{at:%Y%m%d-%H%M%S}.backup"
 _NAMES = "needlepoint-[0-9]*-[0-9]*.backup"
+
+#: Beginning of the name of the folder in which SQLite's copy lies meanwhile.
+_SCRATCH = ".needlepoint-backup-"
 
 #: Rows fetched at once.
 _AT_ONCE = 500
@@ -55,6 +60,7 @@ def take(address: str, file: Path, keep: int | None = None) -> Taken:
         raise BackupError(f"{target} exists and stays as it is; name another file")
     if not folder.is_dir():
         raise BackupError(f"the folder {folder} does not exist; make it first")
+    _sweep(folder)
     partial = target.with_name(f".{target.name}.part")
     try:
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
@@ -80,6 +86,15 @@ def take(address: str, file: Path, keep: int | None = None) -> Taken:
     for old in removed:
         old.unlink(missing_ok=True)
     return Taken(target, header, footer, noted, removed)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what a backup that was killed left behind: a copy of the database is nothing to leave lying about."""
+    long_ago = time.time() - timedelta(days=1).total_seconds()
+    for left in [*folder.glob(f"{_SCRATCH}*"), *folder.glob(".*.part")]:
+        with suppress(OSError):
+            if left.stat().st_mtime < long_ago:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _write(address: str, out: Any, folder: Path, at: datetime) -> tuple[Header, Footer]:
@@ -123,7 +138,7 @@ def _at_one_moment(address: str, folder: Path) -> Iterator[Connection]:
     if not url.database or not Path(url.database).is_file():
         raise BackupError(f"there is no database at {url.database}; check NEEDLEPOINT_DATABASE_URL")
     # A copy by SQLite's own backup, and not a long reading: the write-ahead log would grow for as long as that takes.
-    with tempfile.TemporaryDirectory(prefix=".needlepoint-backup-", dir=folder) as scratch:
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as scratch:
         copy = Path(scratch) / "copy.db"
         with closing(sqlite3.connect(url.database, timeout=30)) as source, closing(sqlite3.connect(copy)) as target:
             source.backup(target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -309,6 +310,8 @@ def test_a_folder_keeps_as_many_backups_as_it_is_told_and_no_backup_overwrites_a
     (folder / "notes.txt").write_text("mine")
     for day in range(1, 4):
         (folder / f"needlepoint-2026010{day}-030000.backup").write_text("old")
+    (folder / ".needlepoint-backup-killed").mkdir()
+    os.utime(folder / ".needlepoint-backup-killed", (0, 0))
     newest = take(address, folder, keep=2).file
     assert sorted(one.name for one in folder.iterdir()) == [
         "needlepoint-20260103-030000.backup",

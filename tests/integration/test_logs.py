@@ -26,11 +26,11 @@ WORDS = {
 SENT = ("zanzibarly", "Quillon", "Zephyrine", "345 6789", "zephyr.example", "flumoxically", "brimblewort", "grobnik")
 
 
-@pytest.fixture(scope="module", params=["plain", "json"])
-def logged(request: pytest.FixtureRequest, laboratory: Laboratory) -> tuple[str, Instance, str, dict[str, str]]:
+@pytest.fixture(scope="module")
+def logged(laboratory: Laboratory) -> tuple[str, dict[str, str]]:
     """What app and engine wrote during a run in which a lot was said and something failed; and ids of requests."""
-    engine = laboratory.engine(log_format=request.param)
-    instance = laboratory.instance([engine], log_format=request.param, log_level="debug")
+    engine = laboratory.engine(log_format="json")
+    instance = laboratory.instance([engine], log_format="json", log_level="debug")
     ids = {}
     talk = instance.conversation()
     for name, words in WORDS.items():
@@ -54,31 +54,28 @@ def logged(request: pytest.FixtureRequest, laboratory: Laboratory) -> tuple[str,
         time.sleep(3)  # an urgent message is recorded behind its card
     log = instance.whole_log() + engine.whole_log()
     instance.end()
-    return str(request.param), instance, log, ids
+    return log, ids
 
 
-def test_no_line_of_a_whole_run_holds_a_word_that_was_sent(
-    logged: tuple[str, Instance, str, dict[str, str]],
-) -> None:
-    _, _, log, _ = logged
+def test_no_line_of_a_whole_run_holds_a_word_that_was_sent(logged: tuple[str, dict[str, str]]) -> None:
+    log, _ = logged
     assert "a message has its outcome" in log and "a turn has its end" in log and "an action ran" in log
     assert "goes to the journal" in log, "what fails is in the log too"
     for word in SENT:
         assert word.lower() not in log.lower(), word
 
 
-def test_one_request_has_one_id_in_app_engine_and_action(logged: tuple[str, Instance, str, dict[str, str]]) -> None:
-    form, _, log, ids = logged
+def test_one_request_has_one_id_in_app_engine_and_action(logged: tuple[str, dict[str, str]]) -> None:
+    log, ids = logged
     its_lines = [line for line in log.splitlines() if ids["plain"] in line]
     for event in ("a message has its outcome", "an action ran", "a turn has its end"):
         assert any(event in line for line in its_lines), event
-    if form == "json":
-        lines = [json.loads(line) for line in log.splitlines()]
-        ours = [line for line in lines if line.get("request_id") == ids["plain"]]
-        assert {line["process"] for line in ours} == {"app", "engine"}
-        outcome = next(line for line in ours if "outcome" in line)
-        assert outcome["outcome"] == "answer" and outcome["channel"] == "web" and outcome["ms"] > 0
-        assert {"time", "level", "logger", "message"} <= outcome.keys()
+    lines = [json.loads(line) for line in log.splitlines()]
+    ours = [line for line in lines if line.get("request_id") == ids["plain"]]
+    assert {line["process"] for line in ours} == {"app", "engine"}
+    outcome = next(line for line in ours if "outcome" in line)
+    assert outcome["outcome"] == "answer" and outcome["channel"] == "web" and outcome["ms"] > 0
+    assert {"time", "level", "logger", "message"} <= outcome.keys()
 
 
 @pytest.mark.parametrize("given", ["", "012-345 6789", "a" * 31, "../etc", "0" * 32 + "\n", "g" * 32, "é"])
@@ -87,15 +84,6 @@ def test_an_id_that_does_not_look_like_one_is_not_taken(given: str, instance: In
     with instance.http() as http:
         answered = http.get("/health/live", headers={b"X-Request-ID": given.strip().encode("latin-1")})
         assert re.fullmatch("[0-9a-f]{32}", answered.headers["x-request-id"])
-
-
-def test_a_page_of_the_clinic_may_send_and_read_it(laboratory: Laboratory) -> None:
-    instance = laboratory.instance([], wait="/health/live", embed_origins="https://www.clinic.example")
-    with instance.http() as http:
-        answered = http.get("/api/clinic", headers={"Origin": "https://www.clinic.example"})
-    assert "x-request-id" in answered.headers["access-control-allow-headers"]
-    assert answered.headers["access-control-expose-headers"] == "x-request-id"
-    instance.end()
 
 
 def test_a_format_that_there_is_not_stops_the_start(laboratory: Laboratory) -> None:

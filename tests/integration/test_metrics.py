@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from needlepoint.metrics import OUTCOMES
 from needlepoint.settings import ROOT, SettingsError, read_settings
+from needlepoint.webhook import _may_read
 from tests.conftest import new_postgres
 from tests.running import SECRET, Engine, Instance, Laboratory
 
@@ -105,16 +106,13 @@ def test_labels_stay_few_and_hold_nothing_of_anybody(instance: Instance, engine:
 
 
 def test_a_failing_engine_and_a_database_that_is_away_are_seen(laboratory: Laboratory, postgres_server: str) -> None:
-    instance = laboratory.instance([], wait="/health/live")
-    talk = instance.conversation()
-    assert talk.say("does it hurt?")["state"] == "apologised"
-    samples = of_app(instance)
-    assert total(samples, "needlepoint_messages_total", "apologised") == 1
-    assert total(samples, "needlepoint_engine_failures_total", "unreachable") == 1
-    assert total(samples, "needlepoint_engines_ready") == 0
-    instance.end()
     with new_postgres(postgres_server) as address:
         instance = laboratory.instance([], database=address, wait="/health/live")
+        assert instance.conversation().say("does it hurt?")["state"] == "apologised"
+        samples = of_app(instance)
+        assert total(samples, "needlepoint_messages_total", "apologised") == 1
+        assert total(samples, "needlepoint_engine_failures_total", "unreachable") == 1
+        assert total(samples, "needlepoint_engines_ready") == 0
         assert total(of_app(instance), "needlepoint_database_up") == 1
         with psycopg.connect(postgres_server, autocommit=True) as admin:
             name = address.rsplit("/", 1)[1]
@@ -132,11 +130,27 @@ def test_they_are_never_on_the_public_port_and_with_a_token_nobody_else_reads_th
     with instance.http() as http:
         assert http.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 404
     url = instance.webhook_url.replace("/webhook", "/metrics")
-    assert httpx.get(url, trust_env=False).status_code == 401
-    for wrong in (SECRET, TOKEN[:-1], TOKEN + "x"):
-        assert httpx.get(url, headers={"Authorization": f"Bearer {wrong}"}, trust_env=False).status_code == 401
+    for wrong in ("", SECRET, TOKEN[:-1], TOKEN + "x", "é"):
+        given = {b"Authorization": f"Bearer {wrong}".encode()}
+        assert httpx.get(url, headers=given, trust_env=False).status_code == 401
     assert scraped(url, Authorization=f"Bearer {TOKEN}")
     instance.end()
+
+
+@pytest.mark.parametrize(
+    ("token", "given", "address", "may"),
+    [
+        ("", "", "127.0.0.1", True),
+        ("", "", "::1", True),
+        ("", "", "10.0.0.7", False),
+        ("", f"Bearer {TOKEN}", "10.0.0.7", False),
+        ("", "", "", False),
+        (TOKEN, f"Bearer {TOKEN}", "10.0.0.7", True),
+        (TOKEN, "", "127.0.0.1", False),
+    ],
+)
+def test_without_a_token_only_this_machine_reads_them(token: str, given: str, address: str, may: bool) -> None:
+    assert _may_read(token, given, address) is may
 
 
 def test_a_token_that_is_too_short_stops_the_start() -> None:
