@@ -21,6 +21,8 @@ from rasa.plugin import plugin_manager
 from rasa.utils.endpoints import ClientResponseError, EndpointConfig
 from yarl import URL
 
+from needlepoint_engine import logs, metrics
+
 #: Hosts beside loopback that an action address may name, separated by commas.
 ALLOWED_HOSTS_VARIABLE = "NEEDLEPOINT_ACTION_HOSTS"
 
@@ -116,19 +118,24 @@ class CallingAppEndpoint(EndpointConfig):  # type: ignore[misc]
         call = ACTION_CALL.get()
         if call is None:
             raise RuntimeError("an action was called outside of a request, so there is no address to call")
-        endpoint = _Endpoint(call.url, self.headers, self._kept)
+        its_id = {logs.HEADER: logs.REQUEST_ID.get()} if logs.REQUEST_ID.get() else {}
+        endpoint = _Endpoint(call.url, {**self.headers, **its_id}, self._kept)
         kwargs["timeout"] = aiohttp.ClientTimeout(total=max(call.give_up_at - asyncio.get_running_loop().time(), 0.001))
         kwargs["allow_redirects"] = False
+        began, result = asyncio.get_running_loop().time(), "failed"
         try:
             answer = await endpoint.request(method, subpath, content_type, compress, **kwargs)
             if not _is_action_result(answer):
                 raise ValueError("the action's answer is not an object with lists of events and responses")
+            result = "answered"
             return answer
         except Exception as failure:
             refused_by_action = isinstance(failure, ClientResponseError) and failure.status == 400
             if not refused_by_action and call.failure is None:
                 call.failure = failure
             raise
+        finally:
+            metrics.ACTION_CALL_SECONDS.labels(result).observe(asyncio.get_running_loop().time() - began)
 
 
 def _is_action_result(answer: object) -> bool:

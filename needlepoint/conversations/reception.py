@@ -16,13 +16,22 @@ from sqlalchemy import func
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from needlepoint import logs, metrics
 from needlepoint.conversations import record
 from needlepoint.conversations.carried import compose, slots_to_keep, to_keep
 from needlepoint.conversations.engine_client import EngineClient, EngineError, Parse
 from needlepoint.conversations.journal import Journal, JournalEntry
 from needlepoint.conversations.models import ASKED_BY_STAFF, Conversation
 from needlepoint.conversations.recent import RecentMessages
-from needlepoint.conversations.record import HandedBackError, Known, Offered, Outcome, Taken, UnknownConversationError
+from needlepoint.conversations.record import (
+    HandedBackError,
+    Known,
+    Offered,
+    Outcome,
+    Taken,
+    TooManyWaitingError,
+    UnknownConversationError,
+)
 from needlepoint.conversations.staff_alerts import AlertTo
 from needlepoint.conversations.urgent_thread import CLOSING_CHOICES, OpenThreads, UrgentThread
 from needlepoint.db.base import now
@@ -103,6 +112,17 @@ class Received(msgspec.Struct, frozen=True):
     event_id: int | None
     at: datetime
     reply: Reply | None
+    #: The same message had come before; this is what it got then.
+    repeated: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """What became of it, as metrics and logs call it: the kind of the reply, or the state where there was none."""
+        if self.repeated:
+            return "repeated"
+        if self.state != "answered":
+            return self.state
+        return self.reply.kind if self.reply is not None else "with_staff"
 
 
 class Rehearsed(msgspec.Struct, frozen=True):
@@ -157,6 +177,27 @@ class Reception:
         :class:`~needlepoint.conversations.record.TooManyWaitingError`; never for what is in the text. Where the
         channel keeps the message, also what a database that is away raises.
         """
+        began = time.perf_counter()
+        outcome, urgency = "failed", "none"
+        if not logs.REQUEST_ID.get():  # no HTTP request brought it
+            logs.REQUEST_ID.set(logs.request_id())
+        try:
+            received = await self._receive(incoming)
+            outcome, urgency = received.outcome, received.reply.urgency if received.reply else "none"
+            return received
+        except ConsentNeededError:
+            outcome = "consent_needed"
+            raise
+        except (UnknownConversationError, TooManyWaitingError):
+            outcome = "refused"
+            raise
+        finally:
+            seconds = time.perf_counter() - began
+            metrics.count_message(incoming.channel, outcome, urgency, seconds)
+            about = {"outcome": outcome, "urgency": urgency, "channel": incoming.channel}
+            log.info("a message has its outcome: %s", outcome, extra={**about, "ms": round(seconds * 1000)})
+
+    async def _receive(self, incoming: Incoming) -> Received:
         text = clean_text(incoming.text or "")
         earlier = self._recent.before(incoming.conversation, incoming.client_id)
         assessment = assess(self._rules, text, earlier)
@@ -368,7 +409,7 @@ class Reception:
             if found is None:
                 raise UnknownConversationError(incoming.conversation)
             known = found
-        return _received(incoming, known)
+        return msgspec.structs.replace(_received(incoming, known), repeated=True)
 
     async def _open_if_unrecorded(self, incoming: Incoming) -> None:
         if incoming.unrecorded:

@@ -99,6 +99,8 @@ def test_only_named_origins_may_read_what_the_api_says_errors_and_preflights_inc
         assert preflight.status_code == 204
         assert preflight.headers["access-control-allow-origin"] == SITE
         assert "authorization" in preflight.headers["access-control-allow-headers"]
+        assert "x-request-id" in preflight.headers["access-control-allow-headers"]
+        assert preflight.headers["access-control-expose-headers"] == "x-request-id"
         assert "access-control-allow-credentials" not in preflight.headers
         for origin in ("https://evil.example", f"{SITE}.evil.example", "null"):
             for response in (

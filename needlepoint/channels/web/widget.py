@@ -76,7 +76,8 @@ def cross_origin_headers(allowed: frozenset[str], path: str, origin: str | None)
         headers |= {
             "access-control-allow-origin": origin,
             "access-control-allow-methods": "GET, POST, PUT, DELETE",
-            "access-control-allow-headers": "authorization, content-type, last-event-id",
+            "access-control-allow-headers": "authorization, content-type, last-event-id, x-request-id",
+            "access-control-expose-headers": "x-request-id",
             "access-control-max-age": "600",
         }
     return headers
