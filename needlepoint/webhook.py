@@ -13,7 +13,6 @@ from typing import Any
 from litestar import Litestar, Request, get, post
 from litestar.exceptions import NotAuthorizedException
 from litestar.response import Response
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from rasa_sdk.executor import ActionExecutor
 from rasa_sdk.interfaces import ActionExecutionRejection, ActionNotFoundException
 
@@ -43,7 +42,7 @@ def create_webhook(secret: str, metrics_token: str, gauges: Gauges) -> Litestar:
         host = request.client.host if request.client else ""
         if not _may_read(metrics_token, given, host):
             raise NotAuthorizedException("set NEEDLEPOINT_METRICS_TOKEN and send it as a bearer token")
-        return Response(metrics.exposed(await gauges.look()), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+        return Response(metrics.exposed(await gauges.look()), media_type="text/plain; version=0.0.4")
 
     @post("/webhook", status_code=200)
     async def run_action(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
