@@ -84,9 +84,10 @@ test-long: install-dev  ## what takes minutes: a long talk; Telegram under load 
 	@$(PY) -m needlepoint train --if-due
 	@$(PY) -m pytest -q -s -m long tests
 
-bench: install-dev browser node  ## time a message takes through the whole product; understanding beside Rasa's default pipeline; size and speed of the widget beside deep-chat
+bench: install-dev browser node  ## time a message takes, and messages a second beside two stock Rasa set-ups (needs wrk); understanding beside Rasa's default pipeline; size and speed of the widget beside deep-chat
 	@$(PY) -m needlepoint train --if-due
 	@$(PY) -m benchmarks.turns
+	@$(PY) -m benchmarks.throughput
 	@$(PY) -m benchmarks.understanding
 	@$(PY) -m benchmarks.widget
 

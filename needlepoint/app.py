@@ -31,11 +31,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from needlepoint import __version__
+from needlepoint import __version__, metrics
 from needlepoint.alerts.channels import read_channels
 from needlepoint.alerts.sending import StaffAlerts, open_senders
 from needlepoint.answering import prepared
 from needlepoint.answering.prepared import LOOK_EVERY, PreparedAnswers
+from needlepoint.channels.telegram import rendering
 from needlepoint.channels.telegram.channel import TelegramChannel
 from needlepoint.channels.telegram.configured import read_telegram
 from needlepoint.channels.telegram.webhook import telegram_webhook
@@ -51,10 +52,13 @@ from needlepoint.conversations.staff_alerts import Channel
 from needlepoint.db.base import now
 from needlepoint.db.connect import READS_ONLY, connect, connect_async
 from needlepoint.db.migrate import newest_revision
+from needlepoint.draft_trial import DraftTrials
 from needlepoint.faq.cards import UrgentCards
 from needlepoint.faq.standing import Standing, read_standings
+from needlepoint.gauges import Gauges, InService
 from needlepoint.http_errors import ErrorPages
 from needlepoint.phrases import read_phrases
+from needlepoint.reply import Reply
 from needlepoint.safety import SafetyRules
 from needlepoint.settings import Settings
 from needlepoint.staff import health_checks, navigation
@@ -71,6 +75,7 @@ from needlepoint.staff.inbox_pages import InboxController
 from needlepoint.staff.members_pages import MembersController
 from needlepoint.staff.notices import Notice, due_line, notices
 from needlepoint.staff.sign_in import SignInController
+from needlepoint.staff.unanswered_page import UnansweredController
 from sentence_encoder import SentenceEncoder
 
 log = logging.getLogger(__name__)
@@ -92,6 +97,9 @@ class Built(msgspec.Struct, frozen=True):
     app: Litestar
     streams: Streams
     reception: Reception
+    gauges: Gauges
+    #: Set it, and `/health/ready` says that this process takes nothing new.
+    stopping: asyncio.Event
 
 
 def create_app(settings: Settings) -> Built:
@@ -104,11 +112,17 @@ def create_app(settings: Settings) -> Built:
     rules = SafetyRules.load(settings.data / "safety")
     database = connect_async(settings.database)
     sync_database = connect(settings.database)
-    answers = PreparedAnswers(settings, phrases, SentenceEncoder.load(), sync_database)
+    metrics.time_statements(database.sync_engine)
+    metrics.time_statements(sync_database)
+    encoder = SentenceEncoder.load()
+    answers = PreparedAnswers(settings, phrases, encoder, sync_database)
     prepared.use(answers)
     cards = UrgentCards(settings.var / "urgent-cards.json", phrases)
     engines = EngineClient(settings.engines, settings.engine_secret, settings.webhook_url, settings.engine_deadline)
     streams = Streams()
+    journal = Journal(settings.var / "journal", settings.secret_key)
+    in_service = InService(answers.encoder_digest, rules.version)
+    gauges = Gauges(database, engines, streams, journal, lambda: answers.published, in_service)
     telegram: TelegramChannel | None = None
 
     def notify(conversation: str) -> None:
@@ -132,12 +146,14 @@ def create_app(settings: Settings) -> Built:
         rules=rules,
         cards=Cards(cards.reply),
         phrases=phrases,
-        journal=Journal(settings.var / "journal", settings.secret_key),
+        journal=journal,
         deadline=settings.engine_deadline,
         provenance=provenance,
         notify=notify,
         alert_to=channels.first,
     )
+
+    trials = DraftTrials(settings, phrases, rules, encoder, answers, reception, sync_database)
 
     async def can_answer() -> bool:
         return bool(answers.published and answers.published.entries) and await engines.ready()
@@ -216,6 +232,9 @@ def create_app(settings: Settings) -> Built:
             await engines.close()
             await database.dispose()
 
+    def as_in_telegram(reply: Reply, language: str) -> list[str]:
+        return [part.html for part in rendering.render(reply, phrases, language, clinic.zone)]
+
     def staff_notices() -> list[Notice]:
         return notices(answers.published, standings, settings.unapproved_answers == "give")
 
@@ -224,7 +243,7 @@ def create_app(settings: Settings) -> Built:
         health_checks.database(lambda: _database_is_ready(database)),
         health_checks.answers(lambda: answers.published, lambda: standings),
         health_checks.urgent(database, clinic.zone, list(alerts.channels)),
-        health_checks.backup(settings.var / "backups", clinic.zone),
+        health_checks.backup(database, clinic.zone),
         health_checks.model(settings.var / "models" / "needlepoint.tar.gz", clinic.zone),
     ]
 
@@ -233,13 +252,16 @@ def create_app(settings: Settings) -> Built:
         """The process answers."""
         return {"status": "live", "version": __version__}
 
+    stopping = asyncio.Event()
     looking = asyncio.Lock()
     seen: tuple[float, dict[str, bool]] = (-LOOK_EVERY, {})
 
     @get("/health/ready")
     async def ready() -> Response[dict[str, bool]]:
-        """Can a question be answered now? 503 while the database, an engine or the answers are missing."""
+        """Can a question be answered now? 503 while the database, an engine or the answers are missing, or it stops."""
         nonlocal seen
+        if stopping.is_set():
+            return Response({"running": False}, status_code=503)
         async with looking:  # however many ask, one looks, once a second
             if time.monotonic() - seen[0] >= LOOK_EVERY:
                 state = {
@@ -282,6 +304,7 @@ def create_app(settings: Settings) -> Built:
             AlertsController,
             AnswersController,
             AnswerController,
+            UnansweredController,
             HealthController,
             MembersController,
             ActivityController,
@@ -298,6 +321,7 @@ def create_app(settings: Settings) -> Built:
             widget.newest_widget,
             widget.pinned_widget,
             widget.markdown_module,
+            widget.preview_module,
             Router("/", route_handlers=[web.ChatController], middleware=[chat_limit.middleware]),
             create_static_files_router("/pages", [widget.PAGES]),
             staff_pages,
@@ -323,6 +347,9 @@ def create_app(settings: Settings) -> Built:
                 "notices": staff_notices,
                 "zone": clinic.zone,
                 "checks": checks,
+                "try_draft": trials.run,
+                "as_in_telegram": as_in_telegram,
+                "search_index": lambda: answers.answerer.index if answers.answerer else None,
             }
         ),
         # At this level, because a router copies its middleware and this one's key cannot be copied.
@@ -339,7 +366,7 @@ def create_app(settings: Settings) -> Built:
             exclude=r"^/(?!staff)",
         ),
         request_max_body_size=web.LARGEST_BODY,
-        before_send=[_secure, let_embed],
+        before_send=[_secure, let_embed, _count],
         openapi_config=OpenAPIConfig(
             title="Needlepoint chat API",
             version=__version__,
@@ -348,7 +375,7 @@ def create_app(settings: Settings) -> Built:
         ),
         logging_config=None,
     )
-    return Built(app, streams, reception)
+    return Built(app, streams, reception, gauges, stopping)
 
 
 async def _secure(message: Message, _scope: Scope) -> None:
@@ -357,6 +384,11 @@ async def _secure(message: Message, _scope: Scope) -> None:
         headers = MutableScopeHeaders.from_message(message)
         for name, value in SECURITY_HEADERS.items():
             headers[name] = value
+
+
+async def _count(message: Message, _scope: Scope) -> None:
+    if message["type"] == "http.response.start":
+        metrics.RESPONSES.labels(f"{message['status'] // 100}xx").inc()
 
 
 async def _database_is_ready(database: AsyncEngine) -> bool:
@@ -371,7 +403,7 @@ async def _database_is_ready(database: AsyncEngine) -> bool:
 def _templates() -> JinjaTemplateEngine:
     """The desk's templates, with what the frame of every page asks."""
     templates = JinjaTemplateEngine(staff.TEMPLATES)
-    templates.engine.globals.update(places=navigation.places, is_here=navigation.is_here)
+    templates.engine.globals.update(places=navigation.places, is_here=navigation.is_here, landing=navigation.landing)
     return templates
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, get_args
+from collections.abc import Callable, Iterable
+from typing import get_args
 
 import msgspec
 
 from needlepoint.ask import Asked, Asker, Question
 from needlepoint.faq.files import TopicEntry
-
-#: What became of a wording: its entry was given, or the person was asked back, or told "I don't know", or got another.
-Outcome = Literal["right", "clarified", "declined", "wrong"]
+from needlepoint.faq.trial import Outcome, outcome_of, wordings
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -24,35 +22,16 @@ class Tried(msgspec.Struct, frozen=True):
     given: str
 
 
-def wordings(entries: Iterable[TopicEntry]) -> Iterator[tuple[TopicEntry, str]]:
-    """Each entry's question and wordings, every language, each once."""
-    for item in entries:
-        questions = [text.question for text in item.entry.version.texts.values()]
-        for text in dict.fromkeys([*questions, *(w for texts in item.entry.wordings.values() for w in texts)]):
-            yield item, text
-
-
 def ask_all(asker: Asker, entries: Iterable[TopicEntry], progress: Callable[[int], None] | None = None) -> list[Tried]:
     """Ask every wording, each in a conversation of its own. Raises :class:`~needlepoint.ask.AskError`."""
     tried = []
     due = list(wordings(entries))
     questions = (Question(conversation=f"wording {number}", text=text) for number, (_, text) in enumerate(due))
     for number, ((item, text), asked) in enumerate(zip(due, asker.ask_apart(questions), strict=True), start=1):
-        tried.append(Tried(item.entry.id, text, outcome_of(item.entry.id, asked), _given(asked)))
+        tried.append(Tried(item.entry.id, text, outcome_of(item.entry.id, asked.kind, asked.faq_ids), _given(asked)))
         if progress is not None:
             progress(number)
     return tried
-
-
-def outcome_of(entry_id: str, asked: Asked) -> Outcome:
-    """Whether the reply gave the entry; for an urgent one, its card."""
-    if entry_id in asked.faq_ids:
-        return "right"
-    if asked.faq_ids or asked.kind == "urgent":
-        return "wrong"
-    if asked.kind == "clarify":
-        return "clarified"
-    return "declined" if asked.kind in {"decline", "handover"} else "wrong"
 
 
 def _given(asked: Asked) -> str:

@@ -25,11 +25,13 @@ from needlepoint.alerts.trial import try_channels
 from needlepoint.answering.ranking import RankingError
 from needlepoint.ask import Asker, AskError, read_questions
 from needlepoint.ask_all import ask_all, report
+from needlepoint.backup import file as backup_file
+from needlepoint.backup.file import BackupError
 from needlepoint.channels.telegram.configured import read_telegram
 from needlepoint.clinic import Clinic, read_clinic
 from needlepoint.conversations import record
 from needlepoint.db.connect import connect, connect_async
-from needlepoint.db.migrate import migrate
+from needlepoint.db.migrate import MigrationError, downgrade, known_revisions, migrate, newest_revision, revision_of
 from needlepoint.evaluation import answers_report, safety_report, safety_thresholds
 from needlepoint.evaluation.items import Item, Kind, SafetyMessage, read_items
 from needlepoint.evaluation.pictures import PicturesError, draw
@@ -71,6 +73,8 @@ app.add_typer(ranking_app, name="ranking")
 app.add_typer(privacy_app, name="privacy")
 telegram_app = typer.Typer(help="Conversations on Telegram.", no_args_is_help=True)
 app.add_typer(telegram_app, name="telegram")
+db_app = typer.Typer(help="The database's tables, from release to release.", no_args_is_help=True)
+app.add_typer(db_app, name="db")
 
 As = Annotated[str, typer.Option("--as", help="Name of the staff member who decides this.")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Entry ids, such as makeup-after.")]
@@ -87,6 +91,8 @@ _EXPECTED = (
     TrainingError,
     SupervisorError,
     AskError,
+    BackupError,
+    MigrationError,
 )
 
 
@@ -670,6 +676,106 @@ def privacy_erase(conversation: str) -> None:
         _say("there is no such conversation")
         raise typer.Exit(1)
     _say("erased")
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="A new file, or a folder: the name then says the time.")],
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="With a folder: how many of its newest backups stay; older ones go.")
+    ] = None,
+) -> None:
+    """Write the whole database into one file, while the product runs.
+
+    It holds what people wrote, masked as it is stored, and the state of one moment; readable by its owner only. It does
+    NOT hold the secret key: keep var/secret_key apart and safe, what is stored encrypted cannot be read without it.
+    """
+    # Here and in restore, because they bring all tables along, which other commands need not wait for.
+    from needlepoint.backup.taking import take  # noqa: PLC0415
+
+    taken = take(read_settings().database, file, keep)
+    rows = sum(taken.footer.rows.values())
+    _say(f"{taken.file}: {rows} rows, {taken.file.stat().st_size} bytes, revision {taken.header.revision}")
+    _say(f"sha256 of its content: {taken.footer.sha256}")
+    for old in taken.removed:
+        _say(f"removed {old.name}")
+    if not taken.noted:
+        _say("The database could not note it: the health page does not know of this backup.")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `needlepoint backup` wrote.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also where the database holds something: that is then gone.")
+    ] = False,
+    check_only: Annotated[bool, typer.Option("--check", help="Only read the file to its end and check it.")] = False,
+) -> None:
+    """Bring the database to the state of a backup: all of it, or nothing at all. Stop the product first.
+
+    A backup of an earlier release is brought up to this one, and one of SQLite can be restored into PostgreSQL or the
+    other way round. Conversations that the database remembers as erased are erased again.
+    """
+    if check_only:
+        try:
+            with file.open("rb") as handle:
+                header, footer = backup_file.check(file, handle)
+        except OSError as error:
+            raise BackupError(f"{file} cannot be read ({error.strerror}); name a backup") from None
+        _say(
+            f"{file} is whole: {sum(footer.rows.values())} rows of {header.taken_at:%Y-%m-%d %H:%M} UTC, {header.kind}"
+        )
+        _say(f"Needlepoint {header.product}, revision {header.revision}; sha256 of its content: {footer.sha256}")
+        return
+    from needlepoint.backup.restoring import restore as restore_from  # noqa: PLC0415
+
+    settings = read_settings()
+    if settings.database.startswith("sqlite"):
+        settings.var.mkdir(parents=True, exist_ok=True)
+    restored = restore_from(settings.database, file, replace)
+    _say(f"restored {restored.rows} rows of {restored.header.taken_at:%Y-%m-%d %H:%M} UTC")
+    if restored.erased_again:
+        _say(f"{restored.erased_again} conversations that had been erased since were erased again")
+
+
+@db_app.command("current")
+def db_current() -> None:
+    """Say which revision the database has and which this release needs."""
+    with connect(read_settings().database).connect() as connection:
+        current = revision_of(connection)
+    typer.echo(f"database: {current or 'no tables yet'}")
+    typer.echo(f"release {__version__}: {newest_revision()}")
+    order = list(known_revisions())
+    if current is not None and current not in order:
+        raise MigrationError(f"revision {current} is of a newer release than this one")
+    for revision in order[order.index(current) + 1 if current else 0 :]:
+        typer.echo(f"  to come with `needlepoint db upgrade`: {revision} {known_revisions()[revision]}")
+
+
+@db_app.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the tables up to this release, in one transaction; `up` does that too. Take a backup first."""
+    _ready_database(read_settings()).dispose()
+    _say(f"the database is at {newest_revision()}")
+
+
+@db_app.command("downgrade")
+def db_downgrade(
+    revision: Annotated[str, typer.Argument(help="What the earlier release needs: its `needlepoint db current`.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take the tables back to what an earlier release needs, in one transaction. Stop the product, take a backup first.
+
+    Run it with the release that is newer. What only the later revisions hold is deleted.
+    """
+    if not yes:
+        if not sys.stdin.isatty():
+            raise MigrationError("nobody can be asked here; with --yes what only later revisions hold is deleted")
+        typer.confirm(f"Delete what only revisions after {revision} hold?", abort=True, err=True)
+    database = connect(read_settings().database)
+    downgrade(database, revision)
+    database.dispose()
+    _say(f"the database is at {revision}; start the release that needs it")
 
 
 @telegram_app.command("doctor")

@@ -35,7 +35,9 @@ class ErrorPages:
             if isinstance(error, SecondFactorMissingError):
                 return Redirect("/staff/account/second-factor", status_code=303)
             if isinstance(error, NotAuthorizedException):
-                return Redirect("/staff/login", status_code=303)
+                session = request.scope.get("session")
+                ended = isinstance(session, dict) and "staff" in session
+                return Redirect("/staff/login" + ("?ended=yes" if ended else ""), status_code=303)
             return Template(
                 "error.html",
                 context={"status": status, "message": message, "staff": request.scope["state"].get("staff")},

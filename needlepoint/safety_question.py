@@ -52,3 +52,23 @@ def signs_question(language: str, phrases: Phrases) -> Reply:
         ],
         urgency="contact_clinic",
     )
+
+
+#: From this confidence on an answer is given although safety has a doubt. Of the messages in doubt of the development
+#: halves and of the third set of tests/evaluation, all 12 with such an answer were harmless; the surest answer to one
+#: of the 27 that were not had 0.71.
+SURE = 0.98
+
+
+#: Asked after however sure an answer is.
+ALWAYS_ASKED = "thoughts-of-self-harm"
+
+
+def is_surely_answered(reply: Reply, doubt: str) -> bool:
+    """Is this an answer that leaves no need to ask after the signs of the card `doubt`?"""
+    return (
+        doubt != ALWAYS_ASKED
+        and reply.kind == "answer"
+        and reply.topic != "urgent"
+        and (reply.confidence or 0.0) >= SURE
+    )

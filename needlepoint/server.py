@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
 from collections.abc import Iterator
 
 import uvicorn
 import uvloop
+from litestar.types import ASGIApp
 
+from needlepoint import logs
 from needlepoint.app import create_app
+from needlepoint.logs import RequestIds
 from needlepoint.settings import Settings
 from needlepoint.webhook import create_webhook
 
@@ -24,9 +26,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(app: object, settings: Settings, host: str, port: int) -> _Server:
+def _server(app: ASGIApp, settings: Settings, host: str, port: int) -> _Server:
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        RequestIds(app),
         host=host,
         port=port,
         log_config=None,
@@ -46,12 +48,26 @@ def drain_seconds(settings: Settings) -> int:
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; then end the streams, answer open requests, and only then stop the webhook."""
+    """Serve until SIGTERM or SIGINT; then stop in the order that loses nothing.
+
+    Readiness goes first, and for `stop_delay` seconds (until a second signal) all goes on as before; then the streams
+    end, open requests are answered, and only then the webhook stops, which they need.
+    """
     built = create_app(settings)
     public = _server(built.app, settings, settings.host, settings.port)
-    webhook = _server(create_webhook(settings.engine_secret), settings, settings.action_host, settings.action_port)
+    internal = create_webhook(settings.engine_secret, settings.metrics_token, built.gauges)
+    webhook = _server(internal, settings, settings.action_host, settings.action_port)
+
+    told_to_stop, told_again = asyncio.Event(), asyncio.Event()
 
     def stop() -> None:
+        (told_again if told_to_stop.is_set() else told_to_stop).set()
+
+    async def stop_in_order() -> None:
+        await told_to_stop.wait()
+        built.stopping.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(told_again.wait(), settings.stop_delay)
         built.streams.close()
         public.should_exit = True
 
@@ -59,19 +75,18 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     serving_webhook = asyncio.create_task(webhook.serve())
+    stopping = asyncio.create_task(stop_in_order())
     try:
         await public.serve()
     finally:
         # Turns that were open needed the webhook until now.
+        stopping.cancel()
         webhook.should_exit = True
         await serving_webhook
 
 
 def run(settings: Settings) -> None:
     """Start the process; returns when it has stopped cleanly."""
-    logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # Libraries stay at warnings: at debug some log whole statements, and with them what patients write.
-    for ours in ("needlepoint", "actions"):
-        logging.getLogger(ours).setLevel(settings.log_level.upper())
+    logs.set_up(settings.log_format, settings.log_level, "app")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings))

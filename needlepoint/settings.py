@@ -39,8 +39,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     #: Signs tokens and cookies, encrypts the journal; made by `needlepoint up` when empty.
     secret_key: str = ""
     database_url: str = ""
+    #: Seconds between saying at /health/ready that this process stops and stopping, for proxies to notice.
+    stop_delay: Annotated[float, Meta(ge=0, le=60)] = 0.0
     #: Seconds the engine may take for one turn.
     engine_deadline: Annotated[float, Meta(gt=0, le=30)] = 5.0
+    #: Whether the engine leaves out what Rasa does anew for every message although nothing of it changes.
+    engine_hot_path: Literal["on", "off"] = "on"
     #: May starting texts that the clinic has not approved yet be given? Urgent cards always are.
     unapproved_answers: Literal["give", "withhold"] = "give"
     #: Days after which a clinic's one clinician may approve own words; 0: another person always has to.
@@ -71,7 +75,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     staff_token: str = ""
     #: Hosts besides loopback to which an engine may send action calls, separated by commas (read by the engine).
     action_hosts: str = ""
+    #: Who reads the metrics on the internal port must show this; without it only this machine may.
+    metrics_token: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    #: One sentence a line, or one JSON object a line; app and engines alike.
+    log_format: Literal["plain", "json"] = "plain"
     #: The address under which staff open the desk; stands in alerts.
     public_url: str = ""
     #: The mail server that sends alerts: smtp://user:password@host:587 (STARTTLS) or smtps://.
@@ -144,6 +152,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         file = settings.var / name
         if not getattr(settings, name) and file.exists():
             settings = msgspec.structs.replace(settings, **{name: file.read_text().strip()})
+    for name in ("secret_key", "engine_secret", "metrics_token"):
         if 0 < len(getattr(settings, name)) < 32:
             raise SettingsError(f"{ENVIRONMENT_PREFIX}{name.upper()} is too short; use at least 32 random characters")
     return settings

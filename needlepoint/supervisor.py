@@ -136,7 +136,7 @@ class Supervisor:
             )
         self._settings = settings
         self._engine_count = engines
-        self._patience = drain_seconds(settings) + 5.0
+        self._patience = settings.stop_delay + drain_seconds(settings) + 5.0
         self._running: dict[str, Child] = {}
         self._app: Child | None = None
 

@@ -45,6 +45,9 @@ def engine_environment(settings: Settings) -> dict[str, str]:
         "PYTHONPATH": str(ROOT / "engine"),
         "NEEDLEPOINT_ENGINE_SECRET": settings.engine_secret,
         "NEEDLEPOINT_ACTION_HOSTS": settings.action_hosts,
+        "NEEDLEPOINT_ENGINE_HOT_PATH": settings.engine_hot_path,
+        "NEEDLEPOINT_LOG_FORMAT": settings.log_format,
+        "NEEDLEPOINT_METRICS_TOKEN": settings.metrics_token,
     }
 
 

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from pathlib import Path
 
 import httpx
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from needlepoint.faq.models import Entry, Publication, Version, VersionSource, VersionText
+from needlepoint.settings import ROOT
+
+#: What hostile people write, in one line.
+HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> **x** {{7*7}} my cheek"
+
+_DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
+
+
+def clinic_with_staff(folder: Path) -> Path:
+    """A clinic file in which somebody is always there to write to people, and promises to within a minute."""
+    file = folder / "clinic-with-staff.toml"
+    hours = "".join(f'{day} = "00:00-24:00"\n' for day in _DAYS)
+    written = (ROOT / "clinic.toml").read_text().replace("reads_live = false", "reads_live = true")
+    file.write_text(f"{written}\n[staff_chat]\nanswer_within = 1\n[staff_chat.hours]\n{hours}")
+    return file
 
 
 def edit(

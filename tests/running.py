@@ -214,8 +214,8 @@ class Laboratory:
         for process in self.processes:
             process.end()
 
-    def engine(self, start: bool = True) -> Engine:
-        """A real engine with the trained model."""
+    def engine(self, start: bool = True, **settings: str) -> Engine:
+        """A real engine with the trained model, with further settings of its own."""
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         command = [
@@ -223,6 +223,7 @@ class Laboratory:
             *("--port", str(port), "--model", str(self.model)),
         ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "engine"), "NEEDLEPOINT_ENGINE_SECRET": SECRET}
+        environment |= {f"NEEDLEPOINT_{name.upper()}": value for name, value in settings.items()}
         engine = Engine(
             f"engine {port}",
             command,

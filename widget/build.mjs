@@ -1,4 +1,4 @@
-// Builds the files that the app serves: dist/widget.js for any page, dist/markdown.js for the staff's pages.
+// Builds the files that the app serves: dist/widget.js for any page, dist/markdown.js and dist/preview.js for the staff's pages.
 import { build } from "esbuild";
 
 /** Lengths in rem as a share of --needlepoint-rem; conditions of media and container queries cannot use it and need not. */
@@ -35,3 +35,4 @@ const common = {
 
 await build({ ...common, entryPoints: ["src/widget.ts"], format: "iife", outfile: "dist/widget.js" });
 await build({ ...common, entryPoints: ["src/markdown.ts"], format: "esm", outfile: "dist/markdown.js" });
+await build({ ...common, entryPoints: ["src/preview.ts"], format: "esm", outfile: "dist/preview.js" });

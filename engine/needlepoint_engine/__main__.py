@@ -5,11 +5,13 @@
     validate    check domain and training data
     test        run the conversations of tests/conversations against the trained model
     parse       read messages as JSON strings, one a line, and write what the model makes of each, one JSON line each
-    run         serve the trained model on 127.0.0.1 (--port, default 5005)
+    run         serve the trained model on 127.0.0.1 (--host) at --port, default 5005
+    ready       ask the engine at --port whether it takes turns; exit code 1 when it does not
 
-Each is Rasa's own command with the project's paths. What is set here beforehand: telemetry off, one thread for each
-numerical library, the import path, and the repository as the working folder (paths in config.yml start there).
-Rasa's own command line does the same from the repository with PYTHONPATH=engine:. and RASA_TELEMETRY_ENABLED=false.
+Each but the last is Rasa's own command with the project's paths. What is set here beforehand: telemetry off, one
+thread for each numerical library, the import path, and the repository as the working folder (paths in config.yml start
+there). Rasa's own command line does the same from the repository with PYTHONPATH=engine:. and
+RASA_TELEMETRY_ENABLED=false.
 """
 
 from __future__ import annotations
@@ -20,9 +22,12 @@ import json
 import logging
 import os
 import sys
+import urllib.request
 import warnings
 from pathlib import Path
 
+from needlepoint_engine.logs import LogFormatError, keep_rasa_from_colouring, log_format, set_up
+from needlepoint_engine.metrics import metrics_token
 from needlepoint_engine.shared_secret import SecretError, shared_secret
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -44,6 +49,8 @@ _SETTINGS = {
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code; `run` returns when the server was told to stop."""
     given = _parser().parse_args(arguments)
+    if given.command == "ready":
+        return _is_ready(given.port)
     repository = Path(given.repository).resolve()
     _prepare(repository)
     if given.command == "words":
@@ -73,11 +80,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         # The connector asks again; here it is asked before the ten seconds that Rasa needs to be imported.
         shared_secret(os.environ)
-    except SecretError as problem:
+        metrics_token(os.environ)
+        set_up(log_format(os.environ))
+    except (SecretError, LogFormatError) as problem:
         print(problem, file=sys.stderr)
         return 1
+    _quieten_libraries()
+    keep_rasa_from_colouring()
     return _rasa(
-        "run", "--interface", "127.0.0.1", "--port", str(given.port), "--model", str(given.model),
+        "run", "--interface", given.host, "--port", str(given.port), "--model", str(given.model),
         "--endpoints", "endpoints.yml", "--credentials", "credentials.yml",
     )  # fmt: skip
 
@@ -88,10 +99,13 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=["words", "train", "validate", "test", "parse", "run"])
+    parser.add_argument("command", choices=["words", "train", "validate", "test", "parse", "run", "ready"])
     parser.add_argument("--repository", default=_REPOSITORY, help="folder with config.yml (default: this clone)")
     parser.add_argument(
         "--model", type=Path, default=_MODEL, help="model archive that `train` writes, `run`, `test` and `parse` read"
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address of `run`; another one only where nobody but apps can reach it"
     )
     parser.add_argument("--port", type=int, default=5005, help="port of `run`")
     return parser
@@ -100,12 +114,28 @@ def _parser() -> argparse.ArgumentParser:
 def _prepare(repository: Path) -> None:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    # Rasa knows a trained part again by its settings and its class, not by the words and patterns that it learnt from.
+    os.environ["RASA_MAX_CACHE_SIZE"] = "0"
     # Not a default: whatever the environment says, nothing is sent to anyone.
     os.environ["RASA_TELEMETRY_ENABLED"] = "false"
     for folder in (str(repository), str(_REPOSITORY / "engine")):
         if folder not in sys.path:
             sys.path.insert(0, folder)
     os.chdir(repository)
+
+
+def _is_ready(port: int) -> int:
+    """Asks a running engine, as a container's health check does."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/webhooks/needlepoint/ready",
+        headers={"Authorization": f"Bearer {os.environ.get('NEEDLEPOINT_ENGINE_SECRET', '')}"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=3):  # noqa: S310 - the address above
+            return 0
+    except OSError as problem:
+        print(f"not ready: {problem}", file=sys.stderr)
+        return 1
 
 
 def _build_words() -> int:

@@ -21,6 +21,8 @@ from rasa.plugin import plugin_manager
 from rasa.utils.endpoints import ClientResponseError, EndpointConfig
 from yarl import URL
 
+from needlepoint_engine import logs, metrics
+
 #: Hosts beside loopback that an action address may name, separated by commas.
 ALLOWED_HOSTS_VARIABLE = "NEEDLEPOINT_ACTION_HOSTS"
 
@@ -44,12 +46,58 @@ class ActionCall:
 ACTION_CALL: ContextVar[ActionCall | None] = ContextVar("needlepoint_action_call", default=None)
 
 
+#: Seconds for which a connection is kept for the next call; less than the 5 s after which the app's server closes it,
+#: or a call could be sent into a connection that is being closed.
+KEEP_ALIVE = 3.0
+
+
+class KeptSession:
+    """One HTTP session for all calls, where Rasa opens one, and with it a connection, for each."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> aiohttp.ClientSession:
+        if self._session is None or self._session.closed:
+            # Cookies of one app must not be sent to another.
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+    async def __aexit__(self, *_problem: object) -> None:
+        """Leaves it open for the next call."""
+
+    async def close(self) -> None:
+        """Close what connections there are."""
+        if self._session is not None:
+            await self._session.close()
+
+
+class _Endpoint(EndpointConfig):  # type: ignore[misc]
+    """The address of one request, called through the kept session."""
+
+    def __init__(self, url: str, headers: dict[str, str], kept: KeptSession) -> None:
+        super().__init__(url=url, headers=headers)
+        self._kept = kept
+
+    def session(self) -> KeptSession:
+        """The kept session; `async with` does not close it."""
+        return self._kept
+
+
 class CallingAppEndpoint(EndpointConfig):  # type: ignore[misc]
     """An action endpoint whose address and time limit come from the current request."""
 
     def __init__(self, secret: str) -> None:
         """`secret` is sent as a bearer token, so that the app can tell the engine from a stranger."""
         super().__init__(url="the address of the request", headers={"Authorization": f"Bearer {secret}"})
+        self._kept = KeptSession()
+
+    async def close(self) -> None:
+        """Close the connections to apps."""
+        await self._kept.close()
 
     async def request(
         self,
@@ -70,19 +118,24 @@ class CallingAppEndpoint(EndpointConfig):  # type: ignore[misc]
         call = ACTION_CALL.get()
         if call is None:
             raise RuntimeError("an action was called outside of a request, so there is no address to call")
-        endpoint = EndpointConfig(url=call.url, headers=self.headers)
+        its_id = {logs.HEADER: logs.REQUEST_ID.get()} if logs.REQUEST_ID.get() else {}
+        endpoint = _Endpoint(call.url, {**self.headers, **its_id}, self._kept)
         kwargs["timeout"] = aiohttp.ClientTimeout(total=max(call.give_up_at - asyncio.get_running_loop().time(), 0.001))
         kwargs["allow_redirects"] = False
+        began, result = asyncio.get_running_loop().time(), "failed"
         try:
             answer = await endpoint.request(method, subpath, content_type, compress, **kwargs)
             if not _is_action_result(answer):
                 raise ValueError("the action's answer is not an object with lists of events and responses")
+            result = "answered"
             return answer
         except Exception as failure:
             refused_by_action = isinstance(failure, ClientResponseError) and failure.status == 400
             if not refused_by_action and call.failure is None:
                 call.failure = failure
             raise
+        finally:
+            metrics.ACTION_CALL_SECONDS.labels(result).observe(asyncio.get_running_loop().time() - began)
 
 
 def _is_action_result(answer: object) -> bool:

@@ -3,7 +3,8 @@
 `POST /webhooks/needlepoint/turn` takes the fields of :class:`~needlepoint_engine.turn_request.TurnRequest` as JSON,
 `choice` as `{"entry_id": ...}` and `events` as Rasa writes events, and answers with `messages`, `parse`, `actions`
 (name, policy, confidence), `slots`, `active_loop`, `events` (the new ones) and `model` (SHA-256 of the archive).
-`GET /webhooks/needlepoint/ready` answers with `ready` and `model`, 200 or 503. Both want the shared secret as a
+`GET /webhooks/needlepoint/ready` answers with `ready` and `model`, 200 or 503; `metrics` is for Prometheus
+(`metrics.py`). The first two want the shared secret as a
 bearer token. Errors are `{"error": {"code", "message"}}`: 400 bad_request, 401 unauthorised, 500 failed, 503 starting,
 504 deadline.
 
@@ -34,6 +35,7 @@ from sanic import Blueprint, Sanic
 from sanic.request import Request
 from sanic.response import HTTPResponse
 
+from needlepoint_engine import logs, metrics
 from needlepoint_engine.action_call import (
     ACTION_CALL,
     ActionCall,
@@ -53,17 +55,21 @@ REQUEST_BYTES = 8 * 1024 * 1024
 EMBEDDINGS = ("embedding", "questions")
 CHOOSE = "choose"
 
+_RESULTS = {200: "answered", 400: "bad_request", 504: "deadline"}
 _PARSE_FIELDS = ("text", "intent", "intent_ranking", "entities", "language")
 
 
 class TurnInput(InputChannel):  # type: ignore[misc]
     """Rasa's view of the connector; named in `credentials.yml`."""
 
-    def __init__(self, secret: str) -> None:
-        """`secret` is shared with the app; see `shared_secret.py`."""
+    def __init__(self, secret: str, token_for_metrics: str = "", log_format: str = "plain") -> None:
+        """`secret` is shared with the app; see `shared_secret.py`. For the others see `metrics.py` and `logs.py`."""
         self._secret = secret
+        self._log_format = log_format
+        self._token_for_metrics = token_for_metrics
         self._model = ""
         self._processor: TurnProcessor | None = None
+        self._endpoint: CallingAppEndpoint | None = None
         self._stopping = False
 
     @classmethod
@@ -83,8 +89,8 @@ class TurnInput(InputChannel):  # type: ignore[misc]
                 "Rasa's telemetry is on. Set RASA_TELEMETRY_ENABLED=false in the environment of this process."
             )
         try:
-            return cls(shared_secret(os.environ))
-        except SecretError as problem:
+            return cls(shared_secret(os.environ), metrics.metrics_token(os.environ), logs.log_format(os.environ))
+        except (SecretError, logs.LogFormatError) as problem:
             raise RasaException(str(problem)) from problem
 
     def blueprint(self, on_new_message: Callable[[UserMessage], Awaitable[Any]]) -> Blueprint:
@@ -95,7 +101,15 @@ class TurnInput(InputChannel):  # type: ignore[misc]
         # Sanic marks its handlers, which it cannot do to methods.
         @blueprint.post("/turn")
         async def turn(request: Request) -> HTTPResponse:
-            response = await self._turn(request)
+            its_id = logs.request_id(request.headers.get(logs.HEADER, ""))
+            before = logs.REQUEST_ID.set(its_id)
+            try:
+                response = await self._turn(request)
+            finally:
+                # One task serves all requests of a connection.
+                logs.REQUEST_ID.reset(before)
+            if its_id:
+                response.headers[logs.HEADER] = its_id
             if self._stopping:
                 # Sanic closes the connections that are idle when it stops; this one would have been kept open
                 # afterwards, and waited for until the time limit.
@@ -106,12 +120,20 @@ class TurnInput(InputChannel):  # type: ignore[misc]
         async def ready(request: Request) -> HTTPResponse:
             return await self._ready(request)
 
+        @blueprint.get("/metrics")
+        async def metrics_page(request: Request) -> HTTPResponse:
+            if not metrics.may_read(self._token_for_metrics, request.headers.get("authorization", ""), request.ip):
+                return _unauthorised()
+            return HTTPResponse(metrics.exposed(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
         blueprint.listener("before_server_start")(self._bound_requests)
         blueprint.listener("after_server_start")(self._prepare)
         blueprint.listener("before_server_stop")(self._stop)
+        blueprint.listener("after_server_stop")(self._close)
         return blueprint
 
     async def _bound_requests(self, app: Sanic, loop: asyncio.AbstractEventLoop) -> None:
+        logs.set_up(self._log_format)
         app.config.REQUEST_MAX_SIZE = REQUEST_BYTES
         app.config.RESPONSE_TIMEOUT = int(DEADLINE_SECONDS) + 5
         # SIGTERM: turns that are being answered may finish.
@@ -119,6 +141,10 @@ class TurnInput(InputChannel):  # type: ignore[misc]
 
     async def _stop(self, app: Sanic, loop: asyncio.AbstractEventLoop) -> None:
         self._stopping = True
+
+    async def _close(self, app: Sanic, loop: asyncio.AbstractEventLoop) -> None:
+        if self._endpoint is not None:
+            await self._endpoint.close()
 
     async def _prepare(self, app: Sanic, loop: asyncio.AbstractEventLoop) -> None:
         """Takes over the loaded model and reads one sentence with it, so that the first person need not wait.
@@ -129,11 +155,15 @@ class TurnInput(InputChannel):  # type: ignore[misc]
         loaded = app.ctx.agent.processor
         if loaded is None:
             raise RasaException("The model could not be loaded; the lines above say why. Train it again.")
-        processor = TurnProcessor.taking_over(loaded, CallingAppEndpoint(self._secret))
+        endpoint = CallingAppEndpoint(self._secret)
+        processor = TurnProcessor.taking_over(loaded, endpoint)
+        self._endpoint = endpoint
         await processor.parse_message(UserMessage("is everything ready?"))
         app.ctx.agent.processor = processor
         self._model = await loop.run_in_executor(None, _digest, _archive_of(processor))
         self._processor = processor
+        metrics.READY.set(1)
+        metrics.MODEL.labels(self._model).set(1)
         logger.info("Needlepoint's engine is ready with model %s", self._model[:12])
 
     async def _ready(self, request: Request) -> HTTPResponse:
@@ -146,16 +176,24 @@ class TurnInput(InputChannel):  # type: ignore[misc]
     async def _turn(self, request: Request) -> HTTPResponse:
         arrived = asyncio.get_running_loop().time()
         if not self._is_allowed(request):
+            metrics.REFUSED.inc()
             return _unauthorised()
         if self._processor is None:
             return _error(503, "starting", "the engine is still starting")
         try:
             turn = read_turn_request(json.loads(request.body))
         except BadRequestError as problem:
+            metrics.REFUSED.inc()
             return _error(400, "bad_request", str(problem))
         except (ValueError, RecursionError):
+            metrics.REFUSED.inc()
             return _error(400, "bad_request", "the body is not JSON in UTF-8")
-        return await self._answer(turn, arrived + turn.deadline)
+        response = await self._answer(turn, arrived + turn.deadline)
+        result = _RESULTS.get(response.status, "failed")
+        seconds = asyncio.get_running_loop().time() - arrived
+        metrics.TURN_SECONDS.labels(result).observe(seconds)
+        logger.info("a turn has its end", extra={"result": result, "ms": round(seconds * 1000)})
+        return response
 
     async def _answer(self, turn: TurnRequest, give_up_at: float) -> HTTPResponse:
         carried = CarriedState(turn.events)

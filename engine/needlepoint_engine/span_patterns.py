@@ -32,6 +32,12 @@ _MONTHS = (
     "january february march april june july august september october november december jan feb mar apr may jun jul "
     "aug sep sept oct nov dec januari februari mac mei julai ogos oktober disember"
 )
+#: A day seen from today, and parts of a day, with the ways in which they are written short.
+_NEAR_DAYS = (
+    "yesterday ytd ystd yest ysterday yesterdy today tdy tonight tonite tomorrow tomorow tmr tmrw tmw "
+    "semalam smlm smalam kelmarin esok esk bsok besok lusa tadi td"
+)
+_PARTS = "morning mornin afternoon evening evenin night nite pagi pg petang ptg malam mlm"
 
 
 def _one_of(words: str, **more: Any) -> dict[str, Any]:
@@ -83,13 +89,12 @@ def _day_mentions() -> list[TokenPattern]:
     in_time += [[*length, {"LOWER": "lagi"}] for length in _lengths_of_time()]
     in_time += [[*length, {"LOWER": "from"}, _one_of("now today")] for length in _lengths_of_time()]
     return [
-        [_one_of("yesterday ytd ystd today tdy tonight tomorrow tmr tmrw tmw semalam kelmarin esok lusa tadi")],
+        [_one_of(_NEAR_DAYS)],
         [{"LOWER": "hari"}, _one_of("ini ni")],
-        [{"LOWER": "tadi"}, _one_of("pagi malam petang")],
-        [_one_of("pagi malam petang"), _one_of("tadi semalam esok")],
-        [_one_of("yesterday tomorrow tmr esok semalam"), _one_of("morning afternoon evening night pagi petang malam")],
-        [weekday, _one_of("morning afternoon evening night pagi petang malam")],
-        [_one_of("this last"), _one_of("morning afternoon evening night week weekend month")],
+        [_one_of(_PARTS), _one_of(_NEAR_DAYS)],
+        [_one_of(_NEAR_DAYS), _one_of(_PARTS)],
+        [weekday, _one_of(_PARTS)],
+        [_one_of("this last"), _one_of(f"{_PARTS} week weekend month")],
         [_one_of("last next this coming"), weekday],
         [_one_of("next this"), _one_of("week month weekend")],
         [_one_of("minggu bulan malam hari"), {"LOWER": {"IN": ["lepas", "lalu", "depan"]}}],

@@ -44,11 +44,18 @@ class App:
     calls: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     url: str = ""
+    connections: int = 0
 
     def __enter__(self) -> App:
         app = self
 
         class Webhook(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                app.connections += 1
+                super().setup()
+
             def do_POST(self) -> None:
                 call = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 app.calls.append(call)
@@ -126,15 +133,15 @@ def session_start() -> list[dict[str, Any]]:
     ]
 
 
-def start_engine(project: Path, log: Path, wait: float = 90.0) -> Engine:
-    """Starts an engine and waits until it is ready."""
+def start_engine(project: Path, log: Path, wait: float = 90.0, **environment: str) -> Engine:
+    """Starts an engine, with more environment where given, and waits until it is ready."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "needlepoint_engine", "run", "--port", str(port), "--repository", str(project)],
-            env={**os.environ, "NEEDLEPOINT_ENGINE_SECRET": SECRET, "PYTHONPATH": _python_path()},
+            env={**os.environ, "NEEDLEPOINT_ENGINE_SECRET": SECRET, "PYTHONPATH": _python_path(), **environment},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

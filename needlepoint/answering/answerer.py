@@ -190,7 +190,7 @@ class Answerer:
             topics=topic_probabilities(question.intents),
             out_of_scope=question.intents.get("out_of_scope", 0.0),
             treatments=question.treatments,
-            side=_side(timeline),
+            side=timeline.side(question.text),
             about=self.entry(question.about or ""),
         )
 
@@ -600,17 +600,6 @@ class Answerer:
 def _is_ordinary(entry: PublishedEntry) -> bool:
     """May it be offered or given as an answer? Urgent cards are safety's."""
     return entry.topic != "urgent" and not entry.withheld
-
-
-def _side(timeline: Timeline) -> str | None:
-    """On which side of the treatment the person is, None where that is not known."""
-    had, booked = timeline.had, timeline.booked
-    if timeline.supposed is not None:
-        return "after" if timeline.supposed.least >= 0 else "before"
-    if had is not None and booked is not None:
-        # Between two treatments the nearer one is meant.
-        return "after" if timeline.now - had.end <= booked.start - timeline.now else "before"
-    return "after" if had is not None else "before" if booked is not None else None
 
 
 def _confidence(candidates: list[Candidate], question: Question) -> float:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 
@@ -74,8 +78,22 @@ class PreparedAnswers:
         )
         return True
 
+    def with_draft(self, entry_id: str) -> Answerer:
+        """The answerer that there would be if the newest version of an entry were approved. Changes nothing; takes
+        seconds. Blocks; raises what the database raises."""
+        today = datetime.now(self._phrases.clinic.zone).date()
+        with self._engine.connect().execution_options(**READS_ONLY) as connection:
+            give_unapproved = self._settings.unapproved_answers == "give"
+            published = read_published(connection, today, give_unapproved, trying=entry_id)
+        index = SearchIndex(published, self._encoder, self._cache.unchanged())
+        return Answerer(index, self._phrases, Ranker(index, self._classifier, self.weights))
+
 
 _prepared: PreparedAnswers | None = None
+
+#: Answerers that stand in for the usual one in calls that name them.
+_stand_ins: dict[str, Answerer] = {}
+_named: ContextVar[Answerer | None] = ContextVar("answerer", default=None)
 
 #: When a stand-alone action server last looked for changes; None where the app does that.
 _looked: float | None = None
@@ -87,13 +105,36 @@ def use(prepared: PreparedAnswers) -> None:
     _prepared = prepared
 
 
+@contextmanager
+def standing_in(one: Answerer) -> Iterator[str]:
+    """Let action calls use `one` that carry the name this gives; all others go on using what patients get."""
+    name = secrets.token_urlsafe(16)
+    _stand_ins[name] = one
+    try:
+        yield name
+    finally:
+        del _stand_ins[name]
+
+
+@contextmanager
+def called_with(name: str) -> Iterator[None]:
+    """Answer as the stand-in `name` within this call. Raises KeyError where it is over or another process's."""
+    before = _named.set(_stand_ins[name])
+    try:
+        yield
+    finally:
+        _named.reset(before)
+
+
 def answerer() -> Answerer:
-    """The answerer for the actions.
+    """The answerer for the actions: in a call that names a stand-in, that one.
 
     The app keeps it fresh; a stand-alone action server prepares its own on the first call and looks for changes at
     most once a second, when it is called.
     """
     global _prepared, _looked
+    if (stand_in := _named.get()) is not None:
+        return stand_in
     if _prepared is None:
         settings = read_settings()
         phrases = read_phrases(settings.data / "phrases", read_clinic(Path(settings.clinic_file)))

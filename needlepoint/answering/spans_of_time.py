@@ -81,6 +81,22 @@ _ENGLISH = {
     )
 )
 
+#: How words about time are written in a hurry.
+_SHORT = {
+    **dict.fromkeys("yest ysterday yesterdy".split(), "yesterday"),
+    **dict.fromkeys("smlm smalam".split(), "semalam"),
+    **dict.fromkeys("esk bsok besok".split(), "esok"),
+    "td": "tadi",
+    "pg": "pagi",
+    "ptg": "petang",
+    "mlm": "malam",
+    "tomorow": "tomorrow",
+    "tonite": "tonight",
+    "nite": "night",
+    "mornin": "morning",
+    "evenin": "evening",
+}
+
 _WEEKDAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
 
 _COUNT = rf"(?:\d{{1,3}}(?:[.,]\d)?|{'|'.join([*_SOME, *_NUMBERS])})"
@@ -133,6 +149,7 @@ def hours_later(moment: datetime, hours: float) -> datetime:
 def meaning_of(words: str, now: datetime) -> Meaning | None:
     """What the words mean at `now` (with the clinic's zone), None when they are about no time that can be told."""
     text = re.sub(r"\s+", " ", words.strip().lower())
+    text = " ".join(_SHORT.get(word, word) for word in text.split(" "))
     text = re.sub(r"^(?:(?:the|on|pada) )+", "", text)
     text = re.sub(r"^hari (?=isnin|selasa|rabu|khamis|jumaat|sabtu|ahad)", "", text)
     if not text:

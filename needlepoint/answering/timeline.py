@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 import msgspec
 
@@ -46,6 +47,25 @@ class Timeline(msgspec.Struct, frozen=True):
     #: Another day that the message names ("my wedding is on 20 December").
     other: Span | None = None
 
+    def side(self, text: str) -> Literal["before", "after"] | None:
+        """On which side of the treatment the question of `text` is asked, None where that is not known.
+
+        What the question itself supposes counts most, then its words ("after needling"), then the days that are known.
+        """
+        if self.supposed is not None:
+            return "after" if self.supposed.least >= 0 else "before"
+        found = _SIDE_OF_TREATMENT.finditer(text.lower())
+        named = {"after" if one["after"] or one["meant_after"] else "before" for one in found}
+        if len(named) == 1:
+            return "after" if "after" in named else "before"
+        if self.had is not None and self.booked is not None:
+            # Between two treatments the nearer one is meant.
+            return "after" if self.now - self.had.end <= self.booked.start - self.now else "before"
+        if self.had is not None:
+            return "after"
+        told = self.booked is not None or _HAS_A_BOOKING.search(text.lower()) is not None
+        return "before" if told else None
+
 
 #: Where a question begins, and with it a clause.
 _ASKS = (
@@ -63,7 +83,7 @@ _TREATED = re.compile(
 )
 #: Other things that are done to skin or taken: a day in their clause is theirs.
 _OTHER = re.compile(
-    r"\b(?:botox|fillers?|peels?|laser|facial|vaccin\w*|jab|surgery|wax\w*|thread\w*|tan\w*|sunburn\w*|drinks?|drank|"
+    r"\b(?:botox|btx|tox|fillers?|peels?|laser|facial|vaccin\w*|jab|surgery|wax\w*|thread\w*|tan\w*|sunburn\w*|drinks?|drank|"
     r"alcohol|wine|beer|retin\w*|tretinoin|accutane|roaccutane|isotretinoin|antibiotics?|cold sores?|period|acid|scrub|"
     r"aspirin|ibuprofen|panadol|coffee|sauna|swam|gym)\b"
 )
@@ -91,6 +111,17 @@ _MY_BOOKING = re.compile(
 _CHANGES = re.compile(
     r"\b(?:book|cancel\w*|resched\w*|move|change|postpone|batal\w*|tukar|another|more|available|slot)\b"
 )
+#: Words that say on which side of the treatment something is asked about: "tox how long after MN".
+_SIDE_OF_TREATMENT = re.compile(
+    r"\b(?:(?P<after>after|selepas|post)|before|sebelum|pre)[\s-]+(?:(?:my|the|a|your|having|getting|doing|buat)\s+){0,2}"
+    r"(?:mn|micro-?\s?needling|needling|derma\s?pen|skinpen|rolling|rf|morpheus\s?8?|m8|prp|treatment|rawatan)\b|"
+    r"\bi (?:mean|meant) (?:(?P<meant_after>after)|before)\b"
+)
+#: An appointment for the treatment without a day that can be read: "next day 4pm got needling appointment".
+_HAS_A_BOOKING = re.compile(
+    r"\b(?:have|has|got|ada)\s+(?:(?:my|a|an|the)\s+)?"
+    r"(?:mn|micro-?\s?needling|needling|derma\s?pen|rf|morpheus\s?8?|m8|prp)\s+(?:appointment|appt|booked|session)\b"
+)
 _NOT = re.compile(r"(?:\bnot(?: on)?|\bbukan|\bbukannya|n't|\binstead of)\s*$")
 
 #: What may stand around a time in a message that says nothing else.
@@ -98,7 +129,8 @@ _FILLER = re.compile(
     r"\b(?:i|had|have|got|did|done|do|it|its|it's|was|wasn't|is|were|my|the|a|an|on|at|in|no|nope|not|sorry|actually|"
     r"wait|oh|hi|hello|yes|yeah|ya|yup|ok|okay|just|been|correction|mean|meant|treatment|treatments|session|"
     r"appointment|appt|booked|microneedling|needling|rf|prp|procedure|for|me|so|and|wrong|date|day|instead|"
-    r"saya|aku|buat|dah|sudah|rawatan|temujanji|pada|bukan|tak|eh|hari|tu|lah|la|maaf|sebenarnya|silap|salah|tersalah|"
+    r"saya|sy|aku|ak|baru|bru|je|kat|klinik|with you|with the clinic|"
+    r"buat|dah|sudah|rawatan|temujanji|pada|bukan|tak|eh|hari|tu|lah|la|maaf|sebenarnya|silap|salah|tersalah|"
     r"cakap|maksud|about|around|from|now|scheduled|going|getting|having|will be|be|this|that|think|it'll)\b"
 )
 
@@ -136,7 +168,7 @@ def read_timeline(
         if meaning.before is not None or (meaning.after is not None and asks and not _TELLS.search(clause)):
             supposed = _elapsed(meaning)
         elif alone or (mention.of_treatment and _tells_treatment(meaning, clause, asks)):
-            found = _told(meaning, clause, now, corrected if alone else None)
+            found = _told(meaning, clause, now, corrected if alone else _by_order(text, mentions, mention))
             if found and (found[0] not in told or _nearer(found, told[found[0]])):
                 told[found[0]] = found[1]
         elif meaning.ahead is not None:
@@ -155,6 +187,17 @@ def read_timeline(
         moved=moved,
         other=other,
     )
+
+
+def _by_order(text: str, mentions: Sequence[DayMention], mention: DayMention) -> str | None:
+    """Whether the treatment is told as had or as booked by its place in the message, where verbs leave it open.
+
+    What happens first is told first: "waxed chin mon, dermapen thu?" has the treatment to come.
+    """
+    for other in mentions:
+        if other is not mention and _OTHER.search(_clause(text, other)):
+            return "booked" if other.start < mention.start else "had"
+    return None
 
 
 def _tells_treatment(meaning: Meaning, clause: str, asks: bool) -> bool:
@@ -239,8 +282,8 @@ def _elapsed(meaning: Meaning) -> Elapsed:
     return Elapsed(*meaning.after)
 
 
-def _told(meaning: Meaning, clause: str, now: datetime, corrected: str | None) -> tuple[str, Span] | None:
-    """Whether the time is that of a treatment had or booked; where the words leave it open, the nearer one."""
+def _told(meaning: Meaning, clause: str, now: datetime, likelier: str | None) -> tuple[str, Span] | None:
+    """Whether the time is that of a treatment had or booked; the `likelier` one, else the nearer, where words fail."""
     past, ahead = meaning.past, meaning.ahead
     to_come = _BOOKED.search(clause) is not None and not _BEEN.search(clause)
     been = not to_come and _HAD.search(clause) is not None
@@ -252,7 +295,7 @@ def _told(meaning: Meaning, clause: str, now: datetime, corrected: str | None) -
         elif _TO_COME.search(clause):
             which = "booked"
         else:
-            which = corrected or ("had" if now - past.end <= ahead.start - now else "booked")
+            which = likelier or ("had" if now - past.end <= ahead.start - now else "booked")
         return which, past if which == "had" else ahead
     if past is not None:
         return None if to_come and meaning.after is None else ("had", past)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import msgspec
 
+from needlepoint import logs, metrics
 from needlepoint.reply import Reply, followed_by
 
 #: Seconds for which an engine that could not be reached is tried last.
@@ -68,6 +70,10 @@ class EngineTurn(msgspec.Struct, frozen=True):
             raise EngineError("nonsense", str(error)) from None
 
 
+class _Ready(msgspec.Struct, frozen=True):
+    model: str | None = None
+
+
 class EngineClient:
     """One pool of connections to the configured engines."""
 
@@ -77,6 +83,8 @@ class EngineClient:
         self._deadline = deadline
         self._avoid_until = dict.fromkeys(urls, 0.0)
         self._turns = 0
+        #: Hash of the model that an engine said last it answers with.
+        self.model = ""
         self._http = httpx.AsyncClient(headers={"Authorization": f"Bearer {secret}"}, trust_env=False)
 
     async def close(self) -> None:
@@ -90,8 +98,34 @@ class EngineClient:
         text: str,
         choice: str | None,
         events: list[dict[str, Any]],
+        answers: str | None = None,
     ) -> EngineTurn:
-        """Have one message understood and acted on. Raises :class:`EngineError`."""
+        """Have one message understood and acted on; with `answers` by what stands in for the usual ones by that name.
+
+        Raises :class:`EngineError`.
+        """
+        began, result = time.perf_counter(), "failed"
+        try:
+            turn = await self._turn(conversation, message_id, text, choice, events, answers)
+            result, self.model = "answered", turn.model
+            return turn
+        except EngineError as error:
+            result = error.code
+            if result != "unreachable":  # counted where it happened, at each engine
+                metrics.ENGINE_FAILURES.labels(result).inc()
+            raise
+        finally:
+            metrics.ENGINE_SECONDS.labels(result).observe(time.perf_counter() - began)
+
+    async def _turn(
+        self,
+        conversation: str,
+        message_id: str,
+        text: str,
+        choice: str | None,
+        events: list[dict[str, Any]],
+        answers: str | None,
+    ) -> EngineTurn:
         ends = time.monotonic() + self._deadline
         failure = EngineError("unreachable", "no engine is configured")
         for url in self._order():
@@ -104,38 +138,59 @@ class EngineClient:
                 "text": text,
                 "choice": {"entry_id": choice} if choice else None,
                 "events": events,
-                "action_url": self._webhook_url,
+                "action_url": self._webhook_url + (f"?answers={answers}" if answers else ""),
                 "deadline": left,
             }
             try:
                 # The connector gives up by itself at the deadline; the margin lets its own answer arrive first.
                 async with asyncio.timeout(left + 0.3):  # httpx counts each read anew; this counts them all
-                    response = await self._http.post(f"{url}/webhooks/needlepoint/turn", json=body, timeout=None)
+                    response = await self._http.post(
+                        f"{url}/webhooks/needlepoint/turn",
+                        json=body,
+                        headers={logs.HEADER: logs.REQUEST_ID.get()},
+                        timeout=None,
+                    )
             except TimeoutError:
                 raise EngineError("deadline", f"{self._deadline} s") from None
             except httpx.DecodingError as error:
                 raise EngineError("nonsense", type(error).__name__) from None
             except httpx.TransportError as error:
-                self._avoid_until[url] = time.monotonic() + AVOID_FOR
+                self._left(url)
                 failure = EngineError("unreachable", type(error).__name__)
                 continue
             if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # it listens already and still loads its model
-                self._avoid_until[url] = time.monotonic() + AVOID_FOR
+                self._left(url)
                 failure = EngineError("unreachable", "HTTP 503")
                 continue
             return _read(response)
         raise failure
 
+    def _left(self, url: str) -> None:
+        """This engine could not be reached: for a while others come first."""
+        self._avoid_until[url] = time.monotonic() + AVOID_FOR
+        metrics.ENGINE_FAILURES.labels("unreachable").inc()
+
+    async def ready_count(self) -> int:
+        """How many engines answer that they are ready."""
+        return sum(await asyncio.gather(*(self._is_ready(url) for url in self._urls)))
+
     async def ready(self) -> bool:
         """Does any engine answer that it is ready?"""
         for url in self._order():
-            try:
-                response = await self._http.get(f"{url}/webhooks/needlepoint/ready", timeout=1.0)
-            except httpx.TransportError:
-                continue
-            if response.status_code == httpx.codes.OK:
+            if await self._is_ready(url):
                 return True
         return False
+
+    async def _is_ready(self, url: str) -> bool:
+        try:
+            response = await self._http.get(f"{url}/webhooks/needlepoint/ready", timeout=1.0)
+        except httpx.TransportError:
+            return False
+        if response.status_code != httpx.codes.OK:
+            return False
+        with suppress(msgspec.DecodeError):
+            self.model = msgspec.json.decode(response.content, type=_Ready).model or self.model
+        return True
 
     def _order(self) -> list[str]:
         """The engines, taking turns; those that just failed come last."""

@@ -16,13 +16,22 @@ from sqlalchemy import func
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from needlepoint import logs, metrics
 from needlepoint.conversations import record
 from needlepoint.conversations.carried import compose, slots_to_keep, to_keep
 from needlepoint.conversations.engine_client import EngineClient, EngineError, Parse
 from needlepoint.conversations.journal import Journal, JournalEntry
-from needlepoint.conversations.models import Conversation
+from needlepoint.conversations.models import ASKED_BY_STAFF, Conversation
 from needlepoint.conversations.recent import RecentMessages
-from needlepoint.conversations.record import HandedBackError, Known, Offered, Outcome, Taken, UnknownConversationError
+from needlepoint.conversations.record import (
+    HandedBackError,
+    Known,
+    Offered,
+    Outcome,
+    Taken,
+    TooManyWaitingError,
+    UnknownConversationError,
+)
 from needlepoint.conversations.staff_alerts import AlertTo
 from needlepoint.conversations.urgent_thread import CLOSING_CHOICES, OpenThreads, UrgentThread
 from needlepoint.db.base import now
@@ -31,7 +40,7 @@ from needlepoint.phrases import Phrases
 from needlepoint.privacy.redaction import redact
 from needlepoint.reply import START_SUITABILITY_CHECK, Choice, Reply, most_urgent
 from needlepoint.safety import Assessment, SafetyRules, answered_yes, assess, clean_text
-from needlepoint.safety_question import safety_question, signs_question
+from needlepoint.safety_question import is_surely_answered, safety_question, signs_question
 from needlepoint.yes_or_no import asks, denies, read_answer
 
 log = logging.getLogger(__name__)
@@ -103,6 +112,25 @@ class Received(msgspec.Struct, frozen=True):
     event_id: int | None
     at: datetime
     reply: Reply | None
+    #: The same message had come before; this is what it got then.
+    repeated: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """What became of it, as metrics and logs call it: the kind of the reply, or the state where there was none."""
+        if self.repeated:
+            return "repeated"
+        if self.state != "answered":
+            return self.state
+        return self.reply.kind if self.reply is not None else "with_staff"
+
+
+class Rehearsed(msgspec.Struct, frozen=True):
+    """What would have come: the reply, the entries its choices stand for, and why the engine could not say, if so."""
+
+    reply: Reply
+    offered: list[str]
+    error: str | None
 
 
 class Cards(msgspec.Struct, frozen=True):
@@ -149,6 +177,27 @@ class Reception:
         :class:`~needlepoint.conversations.record.TooManyWaitingError`; never for what is in the text. Where the
         channel keeps the message, also what a database that is away raises.
         """
+        began = time.perf_counter()
+        outcome, urgency = "failed", "none"
+        if not logs.REQUEST_ID.get():  # no HTTP request brought it
+            logs.REQUEST_ID.set(logs.request_id())
+        try:
+            received = await self._receive(incoming)
+            outcome, urgency = received.outcome, received.reply.urgency if received.reply else "none"
+            return received
+        except ConsentNeededError:
+            outcome = "consent_needed"
+            raise
+        except (UnknownConversationError, TooManyWaitingError):
+            outcome = "refused"
+            raise
+        finally:
+            seconds = time.perf_counter() - began
+            metrics.count_message(incoming.channel, outcome, urgency, seconds)
+            about = {"outcome": outcome, "urgency": urgency, "channel": incoming.channel}
+            log.info("a message has its outcome: %s", outcome, extra={**about, "ms": round(seconds * 1000)})
+
+    async def _receive(self, incoming: Incoming) -> Received:
         text = clean_text(incoming.text or "")
         earlier = self._recent.before(incoming.conversation, incoming.client_id)
         assessment = assess(self._rules, text, earlier)
@@ -193,6 +242,28 @@ class Reception:
             reply = self._apology(incoming.language)
             self._keep(self._entry(incoming, masked.text, kinds, assessed, "apologised", reply))
             return Received(incoming.client_id, "apologised", None, now(), reply)
+
+    async def rehearse(self, text: str, language: str, answers: str | None = None) -> Rehearsed:
+        """What the first message of a new conversation would get, by all that decides on it: safety, engine, actions.
+
+        Nothing is stored, nobody is told. With `answers` what stands in for the usual ones under that name is asked.
+        """
+        text = clean_text(text)
+        assessment = assess(self._rules, text, [])
+        masked = redact(text, self._phrases.clinic.country).text
+        incoming = Incoming(
+            conversation=record.new_id(), client_id=record.new_id(), consent="staff", language=language,
+            channel=ASKED_BY_STAFF, text=masked,
+        )  # fmt: skip
+        if assessment.level in ENDS_THE_TURN:
+            reply = self._urgent_reply(language, masked, UrgentThread.of(assessment))
+            return Rehearsed(reply, [], None)
+        new = record.State.of_new_conversation(now(), language)
+        first = Taken(row=0, seq=1)
+        outcome = await self._ask_engine(incoming, masked, None, assessment, first, new, time.perf_counter(), answers)
+        assert outcome.reply is not None
+        offered = [str(one["entry"]) for one in outcome.provenance.get("offered", [])]
+        return Rehearsed(msgspec.convert(outcome.reply, Reply), offered, outcome.provenance.get("error"))
 
     def wake(self, conversation: str) -> None:
         """Something was sent to this conversation without a message: its open streams look."""
@@ -338,7 +409,7 @@ class Reception:
             if found is None:
                 raise UnknownConversationError(incoming.conversation)
             known = found
-        return _received(incoming, known)
+        return msgspec.structs.replace(_received(incoming, known), repeated=True)
 
     async def _open_if_unrecorded(self, incoming: Incoming) -> None:
         if incoming.unrecorded:
@@ -511,6 +582,7 @@ class Reception:
         taken: Taken,
         state: record.State,
         started: float,
+        answers: str | None = None,
     ) -> Outcome:
         language = guess_language(text) or state.language
         try:
@@ -535,6 +607,7 @@ class Reception:
                         "about": state.about,
                     },
                 ),
+                answers,
             )
             said = turn.said()
             remember = _to_remember(said.effects)
@@ -596,7 +669,11 @@ class Reception:
 
     def _asked_in_doubt(self, reply: Reply, assessment: Assessment, state: record.State, language: str) -> Reply | None:
         """The safety question in place of the engine's reply, where safety is in doubt and did not ask just now."""
-        if not assessment.doubt or reply.kind in ("form", "handover") or self._is_safety_question(state.open_question):
+        if not assessment.doubt or reply.kind in ("form", "handover"):
+            return None
+        if is_surely_answered(reply, assessment.doubt):
+            return None  # staff read it all the same (_sounds_ill)
+        if self._is_safety_question(state.open_question):
             return None
         otherwise = reply.answers[0].entry_id if reply.kind == "answer" and len(reply.answers) == 1 else None
         why = {"in doubt about": assessment.doubt, "instead of": reply.kind}

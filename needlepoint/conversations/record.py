@@ -82,6 +82,27 @@ class State(msgspec.Struct, frozen=True):
     told_waiting: bool
     turns: list[list[dict[str, Any]]]
 
+    @classmethod
+    def of_new_conversation(cls, at: datetime, language: str) -> State:
+        """That of a conversation in which nothing was said yet."""
+        return cls(
+            created_at=at,
+            language=language,
+            slots={},
+            active_loop=None,
+            open_question=[],
+            turn_number=0,
+            had_from=None,
+            had_until=None,
+            booked_from=None,
+            booked_until=None,
+            about=None,
+            urgent_thread=None,
+            taken_by_id=None,
+            told_waiting=False,
+            turns=[],
+        )
+
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What is committed for one message. Without a reply a person of the clinic answers it."""

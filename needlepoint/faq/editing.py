@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Any
 
 import msgspec
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from needlepoint.faq.files import TextInFile, word_problems
-from needlepoint.faq.models import Entry, Version, VersionSource, VersionText
-from needlepoint.faq.store import FaqRefusedError, entry_of, must_be_allowed, publication_of
+from needlepoint.faq.models import Entry, Version, VersionSource, VersionText, Wording
+from needlepoint.faq.store import FaqRefusedError, entry_of, must_be_allowed, note_change, publication_of
+from needlepoint.staff.activity import Activity
 from needlepoint.staff.roles import Permission
+
+#: Letters of a wording, and new wordings of one version: what search is given to learn from.
+LONGEST_WORDING = 200
+MOST_NEW_WORDINGS = 20
 
 
 class Words(msgspec.Struct, frozen=True):
@@ -26,17 +32,24 @@ class Words(msgspec.Struct, frozen=True):
 
 
 def write_draft(
-    engine: Engine, entry_id: str, texts: Mapping[str, Words], staff: str, on: date, based_on: int | None = None
+    engine: Engine,
+    entry_id: str,
+    texts: Mapping[str, Words],
+    staff: str,
+    on: date,
+    based_on: int | None = None,
+    new_wordings: Mapping[str, Sequence[str]] | None = None,
 ) -> int:
     """Write a new version from the newest, with other words in the languages that `texts` names; returns its number.
 
     A text whose words stay keeps its author. `based_on` is the version that the writer saw: where somebody wrote a
-    newer one meanwhile, nothing is written. What patients are given does not change.
+    newer one meanwhile, nothing is written. `new_wordings`, by language, are further ways to ask for the entry; it has
+    them from the approval on. What patients are given does not change.
 
     Raises :class:`FaqRefusedError` for words that cannot be used, or the same words again.
     """
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.EDIT_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.EDIT_ANSWERS)
         publication = publication_of(session)
         entry = entry_of(session, entry_id)
         newest = entry.versions[-1]
@@ -45,9 +58,12 @@ def write_draft(
                 f"somebody wrote version {newest.number} while you were writing; copy your words, look at theirs, "
                 "and write again"
             )
-        version = _new_version(session, entry, newest, texts, staff, on)
-        if all(_same(new, old) for new, old in zip(version.texts, newest.texts, strict=True)):
+        wordings = _new_wordings(session, entry, newest, new_wordings or {}, staff)
+        same_wordings = wordings == waiting_wordings(newest)
+        version = _new_version(session, entry, newest, texts, staff, on, wordings)
+        if same_wordings and all(_same(new, old) for new, old in zip(version.texts, newest.texts, strict=True)):
             raise FaqRefusedError("these are the same words as before; change something first")
+        note_change(session, member, Activity.EDITED_ANSWER, entry_id)
         publication.revision += 1
         return version.number
 
@@ -58,19 +74,67 @@ def roll_back(engine: Engine, entry_id: str, number: int, staff: str, on: date) 
     Windows, conditions and sources are those of the old version too, and every text keeps its author.
     """
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.EDIT_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.EDIT_ANSWERS)
         publication = publication_of(session)
         entry = entry_of(session, entry_id)
         old = version_of(entry, number)
         if old is entry.versions[-1]:
             raise FaqRefusedError(f"version {number} is the newest already")
         version = _new_version(session, entry, old, {}, staff, on)
+        note_change(session, member, Activity.ROLLED_BACK_ANSWER, entry_id)
         publication.revision += 1
         return version.number
 
 
+def waiting_wordings(version: Version) -> list[dict[str, Any]]:
+    """The new wordings of a version that wait for its approval."""
+    waits = {text.language for text in version.texts if text.state in ("draft", "in_review")}
+    return [one for one in version.new_wordings if one["language"] in waits]
+
+
+def _new_wordings(
+    session: Session, entry: Entry, newest: Version, given: Mapping[str, Sequence[str]], staff: str
+) -> list[dict[str, Any]]:
+    """The further ways to ask, each once and none that the entry has; what stays from the draft keeps its proposer."""
+    before = {(one["language"], one["text"]): one["by"] for one in waiting_wordings(newest)}
+    has = {(one.language, one.text) for one in entry.wordings}
+    wordings = []
+    for language, texts in given.items():
+        for text in dict.fromkeys(" ".join(text.split()) for text in texts):
+            if not text or (language, text) in has:
+                continue
+            if len(text) > LONGEST_WORDING:
+                raise FaqRefusedError(f"{language}: a wording has at most {LONGEST_WORDING} letters: “{text[:40]}…”")
+            if re.search(r"\[[a-z -]+\]", text):
+                raise FaqRefusedError(f"{language}: take out what points to a person, such as [phone]: “{text}”")
+            if (owner := _asked_for_by(session, text)) is not None:
+                raise FaqRefusedError(f"{language}: “{text}” asks for {owner} already; change one of them")
+            wordings.append({"language": language, "text": text, "by": before.get((language, text), staff)})
+    if len(wordings) > MOST_NEW_WORDINGS:
+        raise FaqRefusedError(f"a version brings at most {MOST_NEW_WORDINGS} new wordings; leave some for the next")
+    return wordings
+
+
+def _asked_for_by(session: Session, text: str) -> str | None:
+    """The entry that has this wording already, or this question, in small or large letters."""
+    small = text.lower()
+    of_wordings = select(Wording.entry_id).where(func.lower(Wording.text) == small)
+    of_questions = (
+        select(Version.entry_id)
+        .join(VersionText, VersionText.version_id == Version.id)
+        .where(func.lower(VersionText.question) == small, VersionText.state != "retired")
+    )
+    return session.scalar(of_wordings.limit(1)) or session.scalar(of_questions.limit(1))
+
+
 def _new_version(
-    session: Session, entry: Entry, like: Version, texts: Mapping[str, Words], staff: str, on: date
+    session: Session,
+    entry: Entry,
+    like: Version,
+    texts: Mapping[str, Words],
+    staff: str,
+    on: date,
+    new_wordings: Sequence[dict[str, Any]] = (),
 ) -> Version:
     """Add the next version: `like` with other words. Drafts and submissions that it takes the place of are retired."""
     known = {text.language for text in like.texts}
@@ -90,6 +154,7 @@ def _new_version(
         timing=like.timing,
         conditions=like.conditions,
         notes=like.notes,
+        new_wordings=list(new_wordings),
     )
     version.sources = [
         VersionSource(
@@ -105,8 +170,10 @@ def _new_version(
 
 
 def _text(old: VersionText, words: Words | None, staff: str, on: date) -> VersionText:
-    words = words or Words(old.question, old.answer, old.when_to_contact)
-    same = (words.question, words.answer, words.when_to_contact) == (old.question, old.answer, old.when_to_contact)
+    as_it_was = Words(old.question, old.answer, old.when_to_contact)
+    # A form brings words without the line end that those of a file have; that makes nobody their author.
+    same = words is None or _stripped(words) == _stripped(as_it_was)
+    words = as_it_was if words is None or same else words
     return VersionText(
         language=old.language,
         author=old.author if same else staff,
@@ -116,6 +183,10 @@ def _text(old: VersionText, words: Words | None, staff: str, on: date) -> Versio
         state="draft",
         recorded_on=on,
     )
+
+
+def _stripped(words: Words) -> tuple[str, str, str]:
+    return words.question.strip(), words.answer.strip(), (words.when_to_contact or "").strip()
 
 
 def _same(one: VersionText, other: VersionText) -> bool:
@@ -137,17 +208,18 @@ def _check_words(topic: str, language: str, words: Words) -> None:
 
 def submit(engine: Engine, entry_id: str, staff: str) -> int:
     """Send the newest version, a draft, to review; returns its number."""
-    return _move(engine, entry_id, staff, "draft", "in_review", "is no draft; write one first")
+    refusal = "is no draft; write one first"
+    return _move(engine, entry_id, staff, Activity.SUBMITTED_ANSWER, "draft", "in_review", refusal)
 
 
 def send_back(engine: Engine, entry_id: str, staff: str) -> int:
     """Take the newest version out of review, to be written anew; returns its number."""
-    return _move(engine, entry_id, staff, "in_review", "draft", "is not in review")
+    return _move(engine, entry_id, staff, Activity.RETURNED_ANSWER, "in_review", "draft", "is not in review")
 
 
-def _move(engine: Engine, entry_id: str, staff: str, old: str, new: str, refusal: str) -> int:
+def _move(engine: Engine, entry_id: str, staff: str, what: Activity, old: str, new: str, refusal: str) -> int:
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.EDIT_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.EDIT_ANSWERS)
         publication = publication_of(session)
         version = entry_of(session, entry_id).versions[-1]
         texts = [text for text in version.texts if text.state == old]
@@ -155,6 +227,7 @@ def _move(engine: Engine, entry_id: str, staff: str, old: str, new: str, refusal
             raise FaqRefusedError(f"version {version.number} of {entry_id} {refusal}")
         for text in texts:
             text.state = new
+        note_change(session, member, what, entry_id)
         publication.revision += 1
         return version.number
 
@@ -162,7 +235,7 @@ def _move(engine: Engine, entry_id: str, staff: str, old: str, new: str, refusal
 def retire(engine: Engine, entry_id: str, staff: str) -> None:
     """Stop an answer for good: nothing of it is given until a new version is written and approved."""
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.APPROVE_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.APPROVE_ANSWERS)
         publication = publication_of(session)
         entry = entry_of(session, entry_id)
         if entry.topic == "urgent":
@@ -170,6 +243,7 @@ def retire(engine: Engine, entry_id: str, staff: str) -> None:
         for version in entry.versions:
             for text in version.texts:
                 text.state = "retired"
+        note_change(session, member, Activity.RETIRED_ANSWER, entry_id)
         publication.revision += 1
 
 

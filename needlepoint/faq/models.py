@@ -89,6 +89,9 @@ class Version(Base):
     timing: Mapped[list[dict[str, Any]]]
     conditions: Mapped[list[str]]
     notes: Mapped[str | None] = mapped_column(Text)
+    #: Further ways to ask that the entry gets when a text in their language is approved: `language`, `text`, and `by`,
+    #: who proposed it.
+    new_wordings: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
 
     entry: Mapped[Entry] = relationship(back_populates="versions")
     texts: Mapped[list[VersionText]] = relationship(

@@ -18,6 +18,11 @@ from needlepoint.reply import Answer, Source
 GRACE = timedelta(days=14)
 
 
+#: How long an approval lasts unless the approver says otherwise: HSE Ireland reviews health content every 3 years,
+#: a procedure whose evidence is this young deserves it every year.
+REVIEW_AFTER = timedelta(days=365)
+
+
 class PublishedEntry(msgspec.Struct, frozen=True):
     """An entry and, by language, the answer that may be given for it."""
 
@@ -64,8 +69,12 @@ def assistant_is_withdrawn(connection: Connection) -> bool:
     return connection.scalar(select(Publication.withdrawn_at)) is not None
 
 
-def read_published(connection: Connection, today: date, give_unapproved: bool) -> Published:
-    """Read what may be given on `today` (a date in the clinic's zone)."""
+def read_published(connection: Connection, today: date, give_unapproved: bool, trying: str | None = None) -> Published:
+    """Read what may be given on `today` (a date in the clinic's zone).
+
+    The newest version of the entry `trying` stands there as if it had been approved today, with its new wordings: what
+    patients would get with it.
+    """
     session = Session(connection)
     publication = session.get(Publication, 1)
     entries = session.scalars(whole_entries().where(Entry.audience == "patients"))
@@ -76,6 +85,11 @@ def read_published(connection: Connection, today: date, give_unapproved: bool) -
         card = entry.topic == "urgent"
         stopped = entry.withdrawn_at is not None and not card
         answers = {} if stopped else _answers(entry, today, give_unapproved or card)
+        wordings = [wording.text for wording in entry.wordings]
+        if entry.id == trying:
+            newest = entry.versions[-1]
+            answers |= {text.language: (as_if_approved(newest, text, today), newest.timing) for text in newest.texts}
+            wordings += [one["text"] for one in newest.new_wordings if one["text"] not in wordings]
         unapproved += any(answer.starting_text_of is not None for answer, _ in answers.values())
         # What is withheld has no answer to name its question, so that stands among its wordings.
         questions = [] if answers else [text.question for version in entry.versions for text in version.texts]
@@ -88,7 +102,7 @@ def read_published(connection: Connection, today: date, give_unapproved: bool) -
                 level=entry.level,
                 answers={language: answer for language, (answer, _) in answers.items()},
                 timing={language: msgspec.convert(timing, list[Timing]) for language, (_, timing) in answers.items()},
-                wordings=[*questions, *(wording.text for wording in entry.wordings)],
+                wordings=[*questions, *wordings],
             )
         )
     return Published(
@@ -132,6 +146,12 @@ def _never_approved(entry: Entry, text: VersionText) -> bool:
         for version in entry.versions
         for other in version.texts
     )
+
+
+def as_if_approved(version: Version, text: VersionText, today: date) -> Answer:
+    """The answer that a text would be if it had been approved today."""
+    answer = _answer(version.entry, version, text)
+    return msgspec.structs.replace(answer, reviewed_on=today, review_due=today + REVIEW_AFTER, starting_text_of=None)
 
 
 def _answer(entry: Entry, version: Version, text: VersionText) -> Answer:

@@ -57,10 +57,18 @@ class Hit(msgspec.Struct, frozen=True):
 
 
 class VectorCache:
-    """Sentence vectors on disk, so that a start embeds only wordings it has not seen. Losing it costs only time."""
+    """Sentence vectors on disk, so that a start embeds only wordings it has not seen. Losing it costs only time.
 
-    def __init__(self, file: Path) -> None:
+    One that does not `keep` leaves the file as it is: for what is only tried.
+    """
+
+    def __init__(self, file: Path, keep: bool = True) -> None:
         self._file = file
+        self._keep = keep
+
+    def unchanged(self) -> VectorCache:
+        """The same vectors to read from, and what is new is not kept."""
+        return VectorCache(self._file, keep=False)
 
     def encode(self, encoder: Encoder, texts: Sequence[str]) -> Vectors:
         """The vectors of `texts`, embedding those the cache lacks; the cache then holds exactly `texts`."""
@@ -69,7 +77,7 @@ class VectorCache:
         if missing:
             known |= dict(zip(map(_key, missing), encoder.encode(missing), strict=True))
         keys = [_key(text) for text in texts]
-        if missing:
+        if missing and self._keep:
             self._write(encoder.digest, {key: known[key] for key in keys})
         return np.stack([known[key] for key in keys]) if keys else np.zeros((0, 384), dtype=np.float32)
 
@@ -122,7 +130,43 @@ class SearchIndex:
 
     def encode(self, text: str) -> NDArray[np.float32]:
         """The unit vector of one more text, by the encoder that made those of the wordings."""
-        return np.asarray(self._encoder.encode([text])[0], dtype=np.float32)
+        return np.asarray(self.encode_all([text])[0], dtype=np.float32)
+
+    def encode_all(self, texts: Sequence[str]) -> Vectors:
+        """A row for each of several."""
+        return np.asarray(self._encoder.encode(texts), dtype=np.float32)
+
+    def by_meaning(self, vectors: Vectors) -> list[dict[str, tuple[float, str]]]:
+        """For each of `vectors`, by entry id the largest cosine to one of its wordings, and that wording."""
+        if not self._wordings or not len(vectors):
+            return [{} for _ in vectors]
+        found = []
+        for row in vectors @ self._vectors.T:
+            of_entries = self._by_entry(row)
+            best = of_entries.argmax(axis=1)
+            found.append(
+                {
+                    entry.id: (
+                        float(of_entries[number, best[number]]),
+                        self._wordings[self._rows[number, best[number]]],
+                    )
+                    for number, entry in enumerate(self.entries)
+                }
+            )
+        return found
+
+    def nearest_wordings(self, vectors: Vectors, but: str) -> list[tuple[str, str, float]]:
+        """The wordings of other entries than `but` by how near the closest of `vectors` is to each: entry, wording and
+        cosine, the nearest first."""
+        owners = np.zeros(len(self._wordings), dtype=np.int64)
+        for number, rows in enumerate(self._rows):
+            owners[rows[rows < len(self._wordings)]] = number
+        closeness = (self._vectors @ vectors.T).max(axis=1)
+        found = [
+            (self.entries[owners[number]].id, self._wordings[number], float(closeness[number]))
+            for number in np.argsort(-closeness, kind="stable")
+        ]
+        return [one for one in found if one[0] != but]
 
     def centres(self) -> Vectors:
         """A unit vector for each of `entries`, the middle of its wordings."""

@@ -33,7 +33,7 @@ class Standing(msgspec.Struct, frozen=True):
 
     `version` is that of the text that counts: the newest approved one, else the newest of all. `days_left` counts to
     `review_due` and is negative after it; both are None while nothing is approved. `awaiting` is a newer version that
-    waits for approval beside an approved one.
+    waits for approval beside an approved one, `drafted` one that is still being written beside what counts.
     """
 
     entry_id: str
@@ -49,6 +49,7 @@ class Standing(msgspec.Struct, frozen=True):
     review_due: date | None = None
     days_left: int | None = None
     awaiting: int | None = None
+    drafted: int | None = None
     withdrawn_at: datetime | None = None
     withdrawn_by: str | None = None
 
@@ -112,6 +113,7 @@ def _standing(entry: Entry, newest_first: list[tuple[Version, VersionText]], tod
         waited_days=text.waited_days,
         review_due=text.review_due,
         days_left=days_left,
+        drafted=next((v.number for v, t in newest_first if t.state == "draft" and v.number > version.number), None),
         awaiting=waiting[0].number if approved and waiting and waiting[0].number > version.number else None,
         withdrawn_at=entry.withdrawn_at,
         withdrawn_by=entry.withdrawn_by,

@@ -30,13 +30,11 @@ from needlepoint.faq.files import (
     said_hash,
 )
 from needlepoint.faq.models import Entry, Publication, Version, VersionSource, VersionText, Wording, whole_entries
+from needlepoint.faq.published import REVIEW_AFTER
 from needlepoint.faq.signing import SignedLine, text_hash
+from needlepoint.staff.activity import Activity, note_within
 from needlepoint.staff.models import StaffMember, find
 from needlepoint.staff.roles import ROLE_PERMISSIONS, Permission, roles_with
-
-#: How long an approval lasts unless the approver says otherwise: HSE Ireland reviews health content every 3 years,
-#: a procedure whose evidence is this young deserves it every year.
-REVIEW_AFTER = timedelta(days=365)
 
 
 class FaqRefusedError(ValueError):
@@ -271,10 +269,13 @@ def _write_texts(version: Version, given: VersionInFile, today: date) -> None:
             _retire_older(version.entry, version, text.language)
 
 
-def _in_file(entry: Entry) -> EntryInFile:
+def _in_file(entry: Entry, with_new_wordings: bool = False) -> EntryInFile:
     wordings: dict[str, list[str]] = {}
     for wording in entry.wordings:
         wordings.setdefault(wording.language, []).append(wording.text)
+    for new in entry.versions[-1].new_wordings if with_new_wordings else []:
+        if new["text"] not in wordings.setdefault(new["language"], []):
+            wordings[new["language"]].append(new["text"])
     return msgspec.convert(
         {
             "id": entry.id,
@@ -344,6 +345,14 @@ def export(engine: Engine, folder: Path) -> list[Path]:
     return sorted(files)
 
 
+def entries_as_filed(session: Session, file: Path) -> list[TopicEntry]:
+    """Every entry with its newest version and what waits to be its wordings, as if read from `file`, in their order."""
+    return [
+        TopicEntry(entry.topic, _in_file(entry, with_new_wordings=True), file, 1)  # type: ignore[arg-type]
+        for entry in session.scalars(whole_entries())
+    ]
+
+
 def publication_of(session: Session) -> Publication:
     """The one row of :class:`Publication`, locked until the transaction ends, so that changes of answers queue up."""
     row = session.scalar(select(Publication).with_for_update())
@@ -355,6 +364,12 @@ def publication_of(session: Session) -> Publication:
             pass  # somebody else began at the same moment
         row = session.scalars(select(Publication).with_for_update()).one()
     return row
+
+
+def note_change(session: Session, member: StaffMember, what: Activity, entry_id: str | None) -> None:
+    """Put into the record who changed an answer (None: the whole assistant), in the very transaction of the change."""
+    kind = "answer" if entry_id else "assistant"
+    note_within(session.connection(), member.id, member.name, what, kind, entry_id or "-")
 
 
 def must_be_allowed(session: Session, name: str, permission: Permission) -> StaffMember:
@@ -388,7 +403,7 @@ def approve(
     """
     done = []
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.APPROVE_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.APPROVE_ANSWERS)
         publication = publication_of(session)
         for entry_id in entry_ids:
             entry = entry_of(session, entry_id)
@@ -402,6 +417,7 @@ def approve(
                 _approve_text(entry, text, staff, on, review_due, waiting_days)
                 done.append(f"{entry_id} v{version.number} {text.language}")
             entry.withdrawn_at = entry.withdrawn_by = None
+            note_change(session, member, Activity.APPROVED_ANSWER, entry_id)
         publication.revision += 1
     return done
 
@@ -428,7 +444,7 @@ def approve_signed(
     """
     done, refused = [], []
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.APPROVE_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.APPROVE_ANSWERS)
         publication = publication_of(session)
         known = {entry.id: entry for entry in session.scalars(whole_entries())}
         for line in dict.fromkeys(lines):
@@ -442,8 +458,9 @@ def approve_signed(
         if refused and not only_matching:
             session.rollback()
             return Signed([], refused)
-        for entry, _ in done:
+        for entry in dict.fromkeys(entry for entry, _ in done):
             entry.withdrawn_at = entry.withdrawn_by = None
+            note_change(session, member, Activity.APPROVED_ANSWER, entry.id)
         if done:
             publication.revision += 1
         return Signed([name for _, name in done], refused)
@@ -477,51 +494,62 @@ def _approve_text(
     version = text.version
     if not version.sources:
         raise FaqRefusedError(f"{entry.id}: version {version.number} has no source; write one with a source")
+    coming = [one for one in version.new_wordings if one["language"] == text.language and text.state == "in_review"]
     waited = None
-    if text.author == staff:
+    if text.author == staff or any(one["by"] == staff for one in coming):
+        wrote = "wrote this text" if text.author == staff else "proposed its new wordings"
         if waiting_days < 1:
             raise FaqRefusedError(
-                f"{entry.id}: {staff} wrote this text; another person has to approve it (a clinic with one clinician "
+                f"{entry.id}: {staff} {wrote}; another person has to approve it (a clinic with one clinician "
                 "may set NEEDLEPOINT_SINGLE_CLINICIAN_WAITING_DAYS)"
             )
         first = max(text.recorded_on, version.written_on) + timedelta(days=waiting_days)
         if on < first:
-            raise FaqRefusedError(f"{entry.id}: {staff} wrote this text and may approve it from {first} on")
-        waited = waiting_days
+            raise FaqRefusedError(f"{entry.id}: {staff} {wrote} and may approve it from {first} on")
+        waited = waiting_days if text.author == staff else None
     text.state, text.approver, text.approved_on, text.waited_days = "approved", staff, on, waited
     text.review_due = review_due or on + REVIEW_AFTER
     _retire_older(entry, version, text.language)
+    known = [wording.text for wording in entry.wordings if wording.language == text.language]
+    new = dict.fromkeys(one["text"] for one in coming if one["text"] not in known)
+    entry.wordings += [
+        Wording(language=text.language, position=len(known) + number, text=wording)
+        for number, wording in enumerate(new)
+    ]
 
 
 def withdraw(engine: Engine, entry_ids: list[str], staff: str) -> None:
     """Stop giving these answers at once, whatever their state, until one is approved again."""
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.WITHDRAW_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.WITHDRAW_ANSWERS)
         publication = publication_of(session)
         for entry_id in entry_ids:
             entry = entry_of(session, entry_id)
             if entry.topic == "urgent":
                 raise FaqRefusedError(f"{entry_id} is an urgent card; cards are always given and cannot be withdrawn")
             entry.withdrawn_at, entry.withdrawn_by = now(), staff
+            note_change(session, member, Activity.WITHDREW_ANSWER, entry_id)
         publication.revision += 1
 
 
 def resume(engine: Engine, entry_ids: list[str], staff: str) -> None:
     """Give withdrawn answers again, as far as they are approved and in date."""
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.WITHDRAW_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.WITHDRAW_ANSWERS)
         publication = publication_of(session)
         for entry_id in entry_ids:
             entry = entry_of(session, entry_id)
             entry.withdrawn_at = entry.withdrawn_by = None
+            note_change(session, member, Activity.RESUMED_ANSWER, entry_id)
         publication.revision += 1
 
 
 def withdraw_assistant(engine: Engine, staff: str, withdrawn: bool) -> None:
     """Stop (or resume) giving any answer but the urgent cards."""
     with Session(engine) as session, session.begin():
-        must_be_allowed(session, staff, Permission.WITHDRAW_ANSWERS)
+        member = must_be_allowed(session, staff, Permission.WITHDRAW_ANSWERS)
         publication_of(session)
+        note_change(session, member, Activity.WITHDREW_ASSISTANT if withdrawn else Activity.RESUMED_ASSISTANT, None)
         session.execute(
             update(Publication).values(
                 revision=Publication.revision + 1,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from litestar.connection import ASGIConnection
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from needlepoint.db.base import now
 from needlepoint.db.connect import READS_ONLY
-from needlepoint.staff.models import StaffActivity
+from needlepoint.staff.models import StaffActivity, StaffMember
+
+if TYPE_CHECKING:  # commands change answers too, and need no web framework for it
+    from litestar.connection import ASGIConnection
 
 
 class Activity(StrEnum):
@@ -24,6 +26,7 @@ class Activity(StrEnum):
     SIGN_IN_REFUSED = "sign_in_refused"
     READ_INBOX = "read_inbox"
     READ_CONVERSATION = "read_conversation"
+    READ_UNANSWERED = "read_unanswered"
     SEARCHED_CONVERSATIONS = "searched_conversations"
     REVIEWED_CONVERSATION = "reviewed_conversation"
     CORRECTED_TOPIC = "corrected_topic"
@@ -41,7 +44,7 @@ class Activity(StrEnum):
     SAW_NUMBER = "saw_number"
     CHANGED_CALL_BACK = "changed_call_back"
     EDITED_ANSWER = "edited_answer"
-    ADDED_WORDING = "added_wording"
+    TESTED_ANSWER = "tested_answer"
     SUBMITTED_ANSWER = "submitted_answer"
     RETURNED_ANSWER = "returned_answer"
     APPROVED_ANSWER = "approved_answer"
@@ -142,6 +145,13 @@ async def happened(
         query = query.where(StaffActivity.id < before)
     async with database.execution_options(**READS_ONLY).connect() as connection:
         return [Happened(*row) for row in await connection.execute(query)]
+
+
+async def names(database: AsyncEngine) -> dict[str, str]:
+    """Members of staff by their number as the record writes it."""
+    async with database.execution_options(**READS_ONLY).connect() as connection:
+        rows = await connection.execute(select(StaffMember.id, StaffMember.name))
+        return {str(member): name for member, name in rows}
 
 
 async def people(database: AsyncEngine) -> list[str]:

@@ -61,6 +61,7 @@ class ActivityController(Controller):
         context = {
             "lines": shown,
             "people": await activity.people(database),
+            "names": await activity.names(database),
             "kinds": [one.value for one in Activity],
             **kept,
             "older": older,

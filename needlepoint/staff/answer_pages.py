@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 from litestar import Controller, Request, get, post
@@ -23,9 +23,14 @@ from needlepoint.faq.files import TextInFile
 from needlepoint.faq.models import Entry, Version, VersionText
 from needlepoint.faq.plain_language import read_terms
 from needlepoint.faq.store import FaqRefusedError
+from needlepoint.faq.trial import Kind, Trial
+from needlepoint.language import guess_language
 from needlepoint.phrases import Phrases
+from needlepoint.reply import Source
 from needlepoint.settings import Settings
+from needlepoint.staff import conversation_list, unanswered
 from needlepoint.staff.activity import Activity, note
+from needlepoint.staff.answer_preview import Preview, preview
 from needlepoint.staff.permissions import ROLE_PERMISSIONS, Permission, needs
 
 EntryId = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,60}$")]
@@ -70,6 +75,10 @@ class EntryView(msgspec.Struct, frozen=True):
     timing: list[dict[str, Any]]
     conditions: list[str]
     wordings: dict[str, list[str]]
+    #: Further ways to ask that the shown version brings when it is approved, by language.
+    new_wordings: dict[str, list[str]]
+    #: How many conversations were given each version, by its number.
+    given: dict[int, int]
 
     @property
     def newest(self) -> int:
@@ -94,19 +103,49 @@ class AnswerController(Controller):
         request: Request[Any, Any, Any],
         sync_database: Engine,
         settings: Settings,
+        phrases: Phrases,
         version: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None,
         against: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None,
     ) -> Template:
         """The answer in one version, compared with another: the one before it unless another is named."""
-        return await _page(request, sync_database, settings, entry, version, against)
+        return await _page(request, sync_database, settings, phrases, entry, version, against)
 
     @get("/{entry:str}/edit", guards=[needs(Permission.EDIT_ANSWERS)])
     async def edit_page(
-        self, entry: EntryId, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings
+        self,
+        entry: EntryId,
+        request: Request[Any, Any, Any],
+        sync_database: Engine,
+        settings: Settings,
+        phrases: Phrases,
+        message: Annotated[int, Meta(ge=1, le=2**53)] | None = None,
     ) -> Template:
-        """The form, with the newest words."""
+        """The form, with the newest words; `message` is one that somebody wrote, proposed as a further way to ask."""
         view = await _view(sync_database, settings, entry, None, None)
-        return _form(request, view, {text.language: text.words for text in view.texts}, view.newest)
+        wordings = {text.language: view.new_wordings.get(text.language, []) for text in view.texts}
+        proposed = None
+        if message is not None:
+            await note(request, Activity.READ_UNANSWERED, "message", message)
+            proposed = await asyncio.to_thread(unanswered.said, sync_database, message)
+            if proposed is not None:
+                language = guess_language(proposed) or phrases.clinic.languages[0]
+                of_language = wordings[language if language in wordings else next(iter(wordings))]
+                of_language.append(" ".join(proposed.split())[: editing.LONGEST_WORDING])
+        texts = {text.language: text.words for text in view.texts}
+        return _form(request, phrases, view, Written(texts, wordings, view.newest), proposed=proposed)
+
+    @post("/{entry:str}/preview", guards=[needs(Permission.EDIT_ANSWERS)], status_code=200)
+    async def preview_page(
+        self,
+        entry: EntryId,
+        request: Request[Any, Any, Any],
+        sync_database: Engine,
+        settings: Settings,
+        phrases: Phrases,
+    ) -> Template:
+        """The form again, with how its words would look; nothing is kept."""
+        view = await _view(sync_database, settings, entry, None, None)
+        return _form(request, phrases, view, _written(await request.form(), view))
 
     @post("/{entry:str}/edit", guards=[needs(Permission.EDIT_ANSWERS)])
     async def edit(
@@ -118,33 +157,66 @@ class AnswerController(Controller):
         phrases: Phrases,
     ) -> Template | Redirect:
         """Keep the words as a draft; patients get nothing of it before somebody else approves it."""
-        form = await request.form()
         view = await _view(sync_database, settings, entry, None, None)
-        texts = {text.language: _written(form, text.language) for text in view.texts}
-        based_on = form.get("based_on", "")
-        number = int(based_on) if isinstance(based_on, str) and based_on.isascii() and based_on.isdigit() else 0
+        given = _written(await request.form(), view)
         try:
             await asyncio.to_thread(
-                editing.write_draft, sync_database, entry, texts, _name(request), _today(phrases), number
+                editing.write_draft,
+                sync_database,
+                entry,
+                given.texts,
+                _name(request),
+                _today(phrases),
+                given.based_on,
+                given.wordings,
             )
         except FaqRefusedError as error:
-            return _form(request, view, texts, number, str(error))
-        await note(request, Activity.EDITED_ANSWER, "answer", entry)
+            return _form(request, phrases, view, given, str(error))
         return Redirect(f"/staff/answers/{entry}", status_code=303)
+
+    @post("/{entry:str}/test", guards=[needs(Permission.EDIT_ANSWERS)], status_code=200)
+    async def test(
+        self, entry: EntryId, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings
+    ) -> Template:
+        """TEST ALL: the newest version tried as if it were approved, beside what patients get."""
+        view = await _view(sync_database, settings, entry, None, None)
+        await note(request, Activity.TESTED_ANSWER, "answer", entry)
+        trial: Trial = await request.app.state.try_draft(entry)
+        lines = sorted(
+            trial.lines,
+            key=lambda line: (not line.worse, not line.takes_from, line.outcome == "right", line.today is None),
+        )
+        context = {
+            "entry": view,
+            "trial": trial,
+            "lines": {kind: [line for line in lines if line.kind == kind] for kind in get_args(Kind)},
+            "staff": request.scope["state"]["staff"],
+        }
+        return Template("answer_test.html", context=context)
 
     @post("/{entry:str}/submit", guards=[needs(Permission.EDIT_ANSWERS)])
     async def submit(
-        self, entry: EntryId, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings
+        self,
+        entry: EntryId,
+        request: Request[Any, Any, Any],
+        sync_database: Engine,
+        settings: Settings,
+        phrases: Phrases,
     ) -> Template | Redirect:
         """Send the draft to review."""
-        return await _do(request, sync_database, settings, entry, Activity.SUBMITTED_ANSWER, editing.submit)
+        return await _do(request, sync_database, settings, phrases, entry, editing.submit)
 
     @post("/{entry:str}/send-back", guards=[needs(Permission.EDIT_ANSWERS)])
     async def send_back(
-        self, entry: EntryId, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings
+        self,
+        entry: EntryId,
+        request: Request[Any, Any, Any],
+        sync_database: Engine,
+        settings: Settings,
+        phrases: Phrases,
     ) -> Template | Redirect:
         """Take it out of review again."""
-        return await _do(request, sync_database, settings, entry, Activity.RETURNED_ANSWER, editing.send_back)
+        return await _do(request, sync_database, settings, phrases, entry, editing.send_back)
 
     @post("/{entry:str}/roll-back/{number:int}", guards=[needs(Permission.EDIT_ANSWERS)])
     async def roll_back(
@@ -161,7 +233,7 @@ class AnswerController(Controller):
         def change(engine: Engine, entry_id: str, staff: str) -> object:
             return editing.roll_back(engine, entry_id, number, staff, _today(phrases))
 
-        return await _do(request, sync_database, settings, entry, Activity.ROLLED_BACK_ANSWER, change)
+        return await _do(request, sync_database, settings, phrases, entry, change)
 
     @post("/{entry:str}/approve/{number:int}", guards=[needs(Permission.APPROVE_ANSWERS)])
     async def approve(
@@ -179,7 +251,7 @@ class AnswerController(Controller):
             waiting = settings.single_clinician_waiting_days
             return store.approve(engine, [entry_id], staff, _today(phrases), None, waiting, {entry_id: number})
 
-        return await _do(request, sync_database, settings, entry, Activity.APPROVED_ANSWER, change)
+        return await _do(request, sync_database, settings, phrases, entry, change)
 
     @post("/approve", guards=[needs(Permission.APPROVE_ANSWERS)])
     async def approve_many(
@@ -197,51 +269,62 @@ class AnswerController(Controller):
         await asyncio.to_thread(
             store.approve, sync_database, list(versions), _name(request), _today(phrases), None, waiting, versions
         )
-        for entry_id in versions:
-            await note(request, Activity.APPROVED_ANSWER, "answer", entry_id)
         return Redirect("/staff/answers", status_code=303)
 
     @post("/{entry:str}/retire", guards=[needs(Permission.APPROVE_ANSWERS)])
     async def retire(
-        self, entry: EntryId, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings
+        self,
+        entry: EntryId,
+        request: Request[Any, Any, Any],
+        sync_database: Engine,
+        settings: Settings,
+        phrases: Phrases,
     ) -> Template | Redirect:
         """Stop it for good."""
-        return await _do(request, sync_database, settings, entry, Activity.RETIRED_ANSWER, editing.retire)
+        return await _do(request, sync_database, settings, phrases, entry, editing.retire)
 
     @post("/{entry:str}/withdraw", guards=[needs(Permission.WITHDRAW_ANSWERS)])
     async def withdraw(
-        self, entry: EntryId, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings
+        self,
+        entry: EntryId,
+        request: Request[Any, Any, Any],
+        sync_database: Engine,
+        settings: Settings,
+        phrases: Phrases,
     ) -> Template | Redirect:
         """Stop it at once."""
 
         def change(engine: Engine, entry_id: str, staff: str) -> None:
             store.withdraw(engine, [entry_id], staff)
 
-        return await _do(request, sync_database, settings, entry, Activity.WITHDREW_ANSWER, change)
+        return await _do(request, sync_database, settings, phrases, entry, change)
 
     @post("/{entry:str}/resume", guards=[needs(Permission.WITHDRAW_ANSWERS)])
     async def resume(
-        self, entry: EntryId, request: Request[Any, Any, Any], sync_database: Engine, settings: Settings
+        self,
+        entry: EntryId,
+        request: Request[Any, Any, Any],
+        sync_database: Engine,
+        settings: Settings,
+        phrases: Phrases,
     ) -> Template | Redirect:
         """Give it again."""
 
         def change(engine: Engine, entry_id: str, staff: str) -> None:
             store.resume(engine, [entry_id], staff)
 
-        return await _do(request, sync_database, settings, entry, Activity.RESUMED_ANSWER, change)
+        return await _do(request, sync_database, settings, phrases, entry, change)
 
     @post("/assistant/withdraw", guards=[needs(Permission.WITHDRAW_ANSWERS)])
     async def withdraw_assistant(self, request: Request[Any, Any, Any], sync_database: Engine) -> Redirect:
         """Stop every answer but the urgent cards."""
         await asyncio.to_thread(store.withdraw_assistant, sync_database, _name(request), withdrawn=True)
-        await note(request, Activity.WITHDREW_ASSISTANT, "assistant", "-")
         return Redirect("/staff/answers", status_code=303)
 
     @post("/assistant/resume", guards=[needs(Permission.WITHDRAW_ANSWERS)])
     async def resume_assistant(self, request: Request[Any, Any, Any], sync_database: Engine) -> Redirect:
         """Give answers again."""
         await asyncio.to_thread(store.withdraw_assistant, sync_database, _name(request), withdrawn=False)
-        await note(request, Activity.RESUMED_ASSISTANT, "assistant", "-")
         return Redirect("/staff/answers", status_code=303)
 
 
@@ -249,16 +332,15 @@ async def _do(
     request: Request[Any, Any, Any],
     engine: Engine,
     settings: Settings,
+    phrases: Phrases,
     entry: str,
-    what: Activity,
     change: Callable[[Engine, str, str], object],
 ) -> Template | Redirect:
-    """Make a change and record it; a refusal is shown on the answer's page."""
+    """Make a change, which records itself; a refusal is shown on the answer's page."""
     try:
         await asyncio.to_thread(change, engine, entry, _name(request))
     except FaqRefusedError as error:
-        return await _page(request, engine, settings, entry, None, None, str(error))
-    await note(request, what, "answer", entry)
+        return await _page(request, engine, settings, phrases, entry, None, None, str(error))
     return Redirect(f"/staff/answers/{entry}", status_code=303)
 
 
@@ -270,28 +352,70 @@ def _today(phrases: Phrases) -> date:
     return datetime.now(phrases.clinic.zone).date()
 
 
-def _written(form: Any, language: str) -> Words:
+class Written(msgspec.Struct, frozen=True):
+    """What stands in the form: words and further ways to ask, by language, and the version that the writer saw."""
+
+    texts: dict[str, Words]
+    wordings: dict[str, list[str]]
+    based_on: int
+
+
+def _written(form: Any, view: EntryView) -> Written:
     def field(name: str) -> str:
-        value = form.get(f"{name}-{language}", "")
+        value = form.get(name, "")
         return value.replace("\r\n", "\n").strip() if isinstance(value, str) else ""
 
-    return Words(field("question"), field("answer"), field("contact") or None)
+    languages = [text.language for text in view.texts]
+    number = field("based_on")
+    return Written(
+        {
+            one: Words(field(f"question-{one}"), field(f"answer-{one}"), field(f"contact-{one}") or None)
+            for one in languages
+        },
+        {one: [line for line in field(f"wordings-{one}").split("\n") if line.strip()] for one in languages},
+        int(number) if number.isascii() and number.isdigit() and len(number) < 9 else 0,
+    )
 
 
 def _form(
-    request: Request[Any, Any, Any], view: EntryView, texts: dict[str, Words], based_on: int, error: str | None = None
+    request: Request[Any, Any, Any],
+    phrases: Phrases,
+    view: EntryView,
+    given: Written,
+    error: str | None = None,
+    proposed: str | None = None,
 ) -> Template:
     context = {
-        "entry": view, "texts": texts, "based_on": based_on, "error": error,
+        "entry": view,
+        "texts": given.texts,
+        "wordings": given.wordings,
+        "based_on": given.based_on,
+        "previews": _previews(request, phrases, view, given.texts),
+        "proposed": proposed,
+        "error": error,
         "staff": request.scope["state"]["staff"],
-    }  # fmt: skip
+    }
     return Template("answer_edit.html", context=context, status_code=400 if error else 200)
+
+
+def _previews(
+    request: Request[Any, Any, Any], phrases: Phrases, view: EntryView, texts: dict[str, Words]
+) -> dict[str, Preview]:
+    """By language, how these words look to people."""
+    sources = msgspec.convert(view.sources, list[Source])
+    return {
+        language: preview(
+            words, language, view.topic, view.level, sources, _today(phrases), phrases, request.app.state.as_in_telegram
+        )
+        for language, words in texts.items()
+    }
 
 
 async def _page(
     request: Request[Any, Any, Any],
     engine: Engine,
     settings: Settings,
+    phrases: Phrases,
     entry: str,
     version: int | None,
     against: int | None,
@@ -302,6 +426,7 @@ async def _page(
     may = ROLE_PERMISSIONS[member.role]
     context = {
         "entry": view,
+        "previews": _previews(request, phrases, view, {text.language: text.words for text in view.texts}),
         "error": error,
         "may_edit": Permission.EDIT_ANSWERS in may,
         "may_approve": Permission.APPROVE_ANSWERS in may,
@@ -332,6 +457,9 @@ async def _view(
             wordings: dict[str, list[str]] = {}
             for wording in entry.wordings:
                 wordings.setdefault(wording.language, []).append(wording.text)
+            new_wordings: dict[str, list[str]] = {}
+            for new in editing.waiting_wordings(shown):
+                new_wordings.setdefault(new["language"], []).append(new["text"])
             return EntryView(
                 id=entry.id,
                 topic=entry.topic,
@@ -351,6 +479,10 @@ async def _view(
                 timing=shown.timing,
                 conditions=shown.conditions,
                 wordings=wordings,
+                new_wordings=new_wordings,
+                given=conversation_list.given_versions(
+                    session.connection(), entry.id, [one.number for one in entry.versions]
+                ),
             )
 
     return await asyncio.to_thread(read)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, get_args
+from urllib.parse import urlencode
 
 import msgspec
 from litestar import Controller, Request, get
@@ -16,7 +17,7 @@ from sqlalchemy import Engine
 
 from needlepoint.db.connect import READS_ONLY
 from needlepoint.faq.published import GRACE, assistant_is_withdrawn
-from needlepoint.faq.standing import KINDS, Kind, Standing, days, read_standings
+from needlepoint.faq.standing import DUE, KINDS, Kind, Standing, days, read_standings
 from needlepoint.phrases import Phrases
 from needlepoint.reply import AnswerTopic
 from needlepoint.settings import Settings
@@ -66,6 +67,8 @@ def row(one: Standing, gives_unapproved: bool) -> Row:
     state, detail = _state(one, gives_unapproved)
     if one.awaiting is not None:
         detail = f"{detail} Version {one.awaiting} awaits approval.".strip()
+    if one.drafted is not None:
+        detail = f"{detail} Version {one.drafted} is being written.".strip()
     return Row(one, _BADGES.get(one.kind, "calm"), state, detail)
 
 
@@ -94,6 +97,86 @@ def _state(one: Standing, gives_unapproved: bool) -> tuple[str, str]:
             return "retired", "Not given any more."
 
 
+#: What the list can be narrowed to, with its name on the page.
+STATES: dict[str, str] = {
+    "draft": "draft",
+    "in_review": "in review",
+    "approved": "approved",
+    "starting_text": "starting text",
+    "withdrawn": "withdrawn",
+    "retired": "retired",
+}
+
+
+def is_in_state(one: Standing, state: str) -> bool:
+    """Is this answer, or a newer version of it that is on its way, in one of `STATES`?"""
+    match state:
+        case "draft":
+            return one.kind == "draft" or one.drafted is not None
+        case "in_review":
+            return one.awaiting is not None or (one.kind == "awaiting" and not one.starting_text)
+        case "approved":
+            return one.kind in (*DUE, "approved")
+        case "starting_text":
+            return one.starting_text and one.kind == "awaiting"
+        case _:
+            return one.kind == state
+
+
+class Narrowed(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody looks for in the list; an empty field does not matter. `due` is "1" for what is due for review."""
+
+    topic: str = ""
+    state: str = ""
+    due: str = ""
+    q: str = ""
+
+    def fits(self, one: Standing) -> bool:
+        """Does this answer belong to it? Each of the words has to stand somewhere in its question or name."""
+        words = f"{one.question} {one.entry_id.replace('-', ' ')} {one.entry_id}".casefold()
+        return (
+            (not self.topic or one.topic == self.topic)
+            and (not self.state or is_in_state(one, self.state))
+            and (not self.due or one.kind in DUE)
+            and all(word in words for word in self.q.casefold().split())
+        )
+
+    def with_(self, **other: str) -> Narrowed:
+        """The same but for some fields."""
+        return msgspec.structs.replace(self, **other)
+
+    @property
+    def address(self) -> str:
+        """The address of the list that is narrowed like this."""
+        given = {name: value for name, value in msgspec.structs.asdict(self).items() if value}
+        return "/staff/answers" + (f"?{urlencode(given)}" if given else "")
+
+
+class Shortcut(msgspec.Struct, frozen=True):
+    """A list that is one click away: its name, how many answers it has, and whether it is the one that is shown."""
+
+    name: str
+    count: int
+    address: str
+    here: bool
+    pressing: bool = False
+
+
+def shortcuts(standings: Sequence[Standing], shown: Narrowed) -> list[Shortcut]:
+    """What is due for review first, then all states that occur."""
+
+    def one(name: str, narrowed: Narrowed, pressing: bool = False) -> Shortcut:
+        # An answer in two languages is one answer.
+        count = len({standing.entry_id for standing in standings if narrowed.fits(standing)})
+        here = shown.with_(topic="", q="") == narrowed
+        return Shortcut(name, count, narrowed.with_(topic=shown.topic, q=shown.q).address, here, pressing)
+
+    over = any(standing.kind in ("expired", "grace") for standing in standings)
+    found = [one("all", Narrowed()), one("due for review", Narrowed(due="1"), over)]
+    found += [one(name, Narrowed(state=state)) for state, name in STATES.items()]
+    return [cut for cut in found if cut.count or cut.here or cut.name == "due for review"]
+
+
 class AnswersController(Controller):
     """Where the answers stand."""
 
@@ -107,28 +190,35 @@ class AnswersController(Controller):
         sync_database: Engine,
         settings: Settings,
         phrases: Phrases,
-        topic: AnswerTopic | None = None,
         refused: Annotated[str, Meta(max_length=20)] = "",
     ) -> Template:
-        """All answers, or those of one topic, worst first."""
+        """All answers, or those that are looked for, worst first."""
         may = ROLE_PERMISSIONS[request.scope["state"]["staff"].role]
         today = datetime.now(phrases.clinic.zone).date()
+        # Read by hand, so that an address that somebody mistyped still shows a list.
+        given = {name: request.query_params.get(name, "")[:100] for name in Narrowed.__struct_fields__}
+        if given["topic"] not in get_args(AnswerTopic):
+            given["topic"] = ""
+        if given["state"] not in STATES:
+            given["state"] = ""
+        narrowed = Narrowed(**given)
 
         def read() -> tuple[list[Standing], bool]:
             with sync_database.connect().execution_options(**READS_ONLY) as connection:
                 return read_standings(connection, today), assistant_is_withdrawn(connection)
 
         standings, assistant_withdrawn = await asyncio.to_thread(read)
-        shown = [one for one in standings if topic is None or one.topic == topic]
+        shown = [one for one in standings if narrowed.fits(one)]
         return Template(
             "answers.html",
             context={
                 "rows": [row(one, settings.unapproved_answers == "give") for one in shown],
                 "counts": _counts(shown),
-                "topic": topic,
-                "topics": Counter(one.topic for one in standings),
+                "narrowed": narrowed,
+                "shortcuts": shortcuts(standings, narrowed),
+                "topics": Counter({one.entry_id: one.topic for one in standings}.values()),
                 "all_topics": get_args(AnswerTopic),
-                "total": len(standings),
+                "total": len({one.entry_id for one in standings}),
                 "today": today,
                 "assistant_withdrawn": assistant_withdrawn,
                 "first_language": phrases.clinic.languages[0],

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, exists, func, literal, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, exists, func, literal, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from needlepoint.conversations import search
@@ -66,7 +66,8 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """A line of the list. `flags` is what wants attention; `hit` is what was found, in pieces."""
+    """A line of the list. `about` is the answers that were given, or else what was understood; `flags` is what wants
+    attention; `hit` is what was found, in pieces."""
 
     id: str
     started_at: datetime
@@ -81,6 +82,7 @@ class Listed(msgspec.Struct, frozen=True):
     review_state: str
     reviewer: str | None
     taken_by: str | None
+    about: list[str]
     flags: list[str]
     hit: tuple[str, list[Piece]] | None
 
@@ -105,7 +107,8 @@ async def page(engine: AsyncEngine, zone: ZoneInfo, filters: Filters, after: str
             rows, cursor = (await connection.execute(query)).all(), _time_cursor
         shown = rows[:PAGE_SIZE]
         flags = await _flags(connection, [row.id for row in shown])
-    lines = [_line(row, zone, flags.get(row.id, []), filters.words) for row in shown]
+        about = await _about(connection, [row.id for row in shown])
+    lines = [_line(row, zone, about.get(row.id, []), flags.get(row.id, []), filters.words) for row in shown]
     return Page(lines, cursor(shown[-1]) if len(rows) > PAGE_SIZE else None)
 
 
@@ -246,6 +249,17 @@ def _conditions(filters: Filters, zone: ZoneInfo) -> list[ColumnElement[bool]]:
     return found
 
 
+def given_versions(connection: Connection, entry: str, versions: Sequence[int]) -> dict[int, int]:
+    """In how many conversations each of these versions of an entry was given: as many as the list shows for it."""
+    by_value = {f"{entry} {version}": version for version in versions}
+    query = (
+        select(ConversationFact.value, func.count())
+        .where(ConversationFact.kind == "version", ConversationFact.value.in_(by_value))
+        .group_by(ConversationFact.value)
+    )
+    return {by_value[value]: count for value, count in connection.execute(query)}
+
+
 def _day(written: str) -> date | None:
     """A day as browsers write it; what is no day filters nothing."""
     try:
@@ -284,7 +298,18 @@ async def _flags(connection: AsyncConnection, conversations: list[str]) -> dict[
     return flags
 
 
-def _line(row: Any, zone: ZoneInfo, flags: list[str], words: list[str]) -> Listed:
+async def _about(connection: AsyncConnection, conversations: list[str]) -> dict[str, list[str]]:
+    """The answers given, or else the topics understood, by conversation: no word of a patient's."""
+    facts: dict[str, dict[str, list[str]]] = {}
+    query = select(ConversationFact.conversation_id, ConversationFact.kind, ConversationFact.value).where(
+        ConversationFact.conversation_id.in_(conversations), ConversationFact.kind.in_(("entry", "intent"))
+    )
+    for conversation, kind, value in await connection.execute(query.order_by(ConversationFact.value)):
+        facts.setdefault(conversation, {}).setdefault(kind, []).append(value)
+    return {conversation: of.get("entry") or of["intent"] for conversation, of in facts.items()}
+
+
+def _line(row: Any, zone: ZoneInfo, about: list[str], flags: list[str], words: list[str]) -> Listed:
     hit = (row.said_side, search.excerpt(row.said_text, words)) if words else None
     return Listed(
         id=row.id,
@@ -300,6 +325,7 @@ def _line(row: Any, zone: ZoneInfo, flags: list[str], words: list[str]) -> Liste
         review_state=row.review_state,
         reviewer=row.reviewer,
         taken_by=row.taken_by,
+        about=about,
         flags=flags,
         hit=hit,
     )

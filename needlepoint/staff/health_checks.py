@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from needlepoint.backup.models import last_backup
 from needlepoint.conversations import staff_alerts
+from needlepoint.db.base import now
 from needlepoint.faq.published import Published
 from needlepoint.faq.standing import Standing, by_kind
 from needlepoint.staff.health import Check, Finding
 
+#: From this age on a backup wants somebody to look.
+OLDEST_BACKUP = timedelta(days=1)
+
 _MACHINE = "Tell whoever runs the machine."
+_BACKUP = f"{_MACHINE} docs/operations.md says how."
 
 
 def understanding(ready: Callable[[], Awaitable[bool]]) -> Check:
@@ -45,14 +51,14 @@ def answers(published: Callable[[], Published | None], standings: Callable[[], S
     """Are answers given, and which are due?"""
 
     async def look() -> Finding:
-        now = published()
-        if now is None:
+        given = published()
+        if given is None:
             return Finding("bad", "No answers could be read.", _MACHINE)
-        if now.withdrawn:
+        if given.withdrawn:
             said = "The whole assistant is withdrawn: only urgent cards are given."
             return Finding("look", said, "An approver can resume it under Answers.")
         kinds = by_kind(standings())
-        said = f"{len(now.entries)} answers are given."
+        said = f"{len(given.entries)} answers are given."
         if run_out := len(kinds.get("expired", [])):
             return Finding("look", f"{said} {run_out} ran out.", "Review them under Answers.")
         due = sum(len(kinds.get(kind, [])) for kind in ("grace", "within_7", "within_30"))
@@ -82,20 +88,17 @@ def urgent(engine: AsyncEngine, zone: ZoneInfo, channels: Sequence[str]) -> Chec
     return Check("Urgent messages", look)
 
 
-def backup(folder: Path, zone: ZoneInfo) -> Check:
-    """When was the database copied last? `folder` holds one file a backup."""
-
-    def newest() -> datetime | None:
-        times = [file.stat().st_mtime for file in folder.glob("*") if file.is_file()] if folder.is_dir() else []
-        return datetime.fromtimestamp(max(times), zone) if times else None
+def backup(engine: AsyncEngine, zone: ZoneInfo) -> Check:
+    """When was the database backed up last?"""
 
     async def look() -> Finding:
-        last = await asyncio.to_thread(newest)
+        last = await last_backup(engine)
         if last is None:
-            return Finding("look", "There is no backup yet.", _MACHINE)
-        age = datetime.now(zone) - last
-        said = f"The last backup is of {last:%d %b %Y, %H:%M}."
-        return Finding("look", said, _MACHINE) if age.days >= 2 else Finding("good", said)
+            return Finding("look", "There is no backup yet.", _BACKUP)
+        said = f"The last backup is of {last.astimezone(zone):%d %b %Y, %H:%M}."
+        if now() - last > OLDEST_BACKUP:
+            return Finding("look", f"{said} That is more than a day ago.", _BACKUP)
+        return Finding("good", said)
 
     return Check("Backup", look)
 

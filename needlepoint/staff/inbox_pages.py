@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from needlepoint.conversations import call_backs, reviewing
-from needlepoint.conversations.models import Conversation
+from needlepoint.conversations.models import Conversation, Message
 from needlepoint.conversations.reviewing import Item, NotYoursError
 from needlepoint.db.base import now
 from needlepoint.db.connect import READS_ONLY
@@ -254,6 +254,10 @@ class Waiting(msgspec.Struct, frozen=True):
     taken_by_id: int | None
     taken_by: str | None
     answer_by: datetime | None
+    channel: str
+    language: str
+    #: What the person wrote last, masked.
+    said: str | None
 
 
 async def _lists(
@@ -263,9 +267,16 @@ async def _lists(
     queues = await reviewing.queues(database, at)
     first = next((one.name for one in queues if one.count), "urgent")
     queue = asked if asked in QUEUES else first
-    waits = select(Conversation.id, Conversation.taken_by_id, Conversation.taken_by, Conversation.answer_by).where(
-        (Conversation.taken_by_id.is_not(None)) | (Conversation.answer_by.is_not(None))
-    )
+    said = select(Message.text).where(Message.conversation_id == Conversation.id).order_by(Message.seq.desc()).limit(1)
+    waits = select(
+        Conversation.id,
+        Conversation.taken_by_id,
+        Conversation.taken_by,
+        Conversation.answer_by,
+        Conversation.channel,
+        Conversation.language,
+        said.scalar_subquery(),
+    ).where((Conversation.taken_by_id.is_not(None)) | (Conversation.answer_by.is_not(None)))
     async with database.execution_options(**READS_ONLY).connect() as connection:
         talks = [Waiting(*row) for row in await connection.execute(waits.order_by(Conversation.answer_by).limit(20))]
     items = await reviewing.waiting(database, queue, at, MOST_LISTED + 1)

@@ -23,6 +23,11 @@ def places(member: SignedIn) -> list[tuple[str, str]]:
     return [(name, address) for name, address, permission in PLACES if permission in ROLE_PERMISSIONS[member.role]]
 
 
+def landing(member: SignedIn) -> str:
+    """Where `member` begins: with the work that waits, if it is theirs to do."""
+    return "/staff/inbox" if Permission.REVIEW in ROLE_PERMISSIONS[member.role] else "/staff"
+
+
 def is_here(path: str, address: str) -> bool:
     """Does the page at `path` belong to the place at `address`?"""
     path = path.rstrip("/")

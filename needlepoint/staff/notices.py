@@ -14,11 +14,13 @@ from needlepoint.faq.standing import Kind, Standing, by_kind
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """A sentence or two, and where to read on; `link` is a path of the staff pages."""
+    """A sentence or two, and where to read on; `link` is a path of the staff pages. `for_admins` is what only they can
+    do something with."""
 
     text: str
     link: str | None = None
     link_text: str = ""
+    for_admins: str = ""
 
 
 def urgent_notice(open_ones: Open, zone: ZoneInfo, at: datetime) -> Notice | None:
@@ -45,10 +47,14 @@ def notices(published: Published | None, standings: Sequence[Standing], gives_un
         found.append(Notice("The whole assistant is withdrawn: only urgent cards are given."))
     kinds = by_kind(standings)
     if due := _due(kinds):
-        found.append(Notice(due, "/staff/answers", "See which answers"))
+        found.append(Notice(due, "/staff/answers?due=1", "See what is due"))
     if waiting := _waiting(published, kinds, gives_unapproved):
-        found.append(Notice(waiting, "/staff/answers", "See which answers"))
+        setting = _SETTING if gives_unapproved else ""
+        found.append(Notice(waiting, "/staff/answers", "See which answers", setting))
     return found
+
+
+_SETTING = "With NEEDLEPOINT_UNAPPROVED_ANSWERS=withhold only urgent cards are given before they are approved."
 
 
 def _waiting(published: Published, kinds: dict[Kind, list[str]], gives_unapproved: bool) -> str:
@@ -58,8 +64,7 @@ def _waiting(published: Published, kinds: dict[Kind, list[str]], gives_unapprove
             return ""
         return (
             f"{given} answer{'s are starting texts' if given != 1 else ' is a starting text'} that the clinic has not "
-            "approved yet, given to patients and marked as such. Approve them, or set "
-            "NEEDLEPOINT_UNAPPROVED_ANSWERS=withhold so that only urgent cards are given unapproved."
+            "approved yet, given to patients and marked as such."
         )
     held = len(kinds.get("awaiting", [])) - given
     said = []

@@ -17,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from needlepoint.db.base import now
 from needlepoint.settings import Settings
-from needlepoint.staff import accounts, second_factor, sign_in_limits
+from needlepoint.staff import accounts, members, second_factor, sign_in_limits
 from needlepoint.staff.accounts import AccountError, SignedIn
 from needlepoint.staff.activity import Activity, note, note_by
+from needlepoint.staff.navigation import landing
 from needlepoint.staff.permissions import member_of
 
 #: Seconds between the password and the code.
@@ -56,9 +57,9 @@ class SignInController(Controller):
     include_in_schema = False
 
     @get("/login", sync_to_thread=False)
-    def login_page(self) -> Template:
-        """The form."""
-        return Template("login.html", context={"error": None, "name": ""})
+    def login_page(self, left: str = "", ended: str = "") -> Template:
+        """The form, and why one sees it: signed out (`left`), or after a session that is over (`ended`)."""
+        return Template("login.html", context={"error": None, "name": "", "left": left, "ended": ended})
 
     @post("/login")
     async def login(
@@ -151,13 +152,14 @@ class SignInController(Controller):
         return await enter(request, member, sync_database)
 
     @post("/logout")
-    async def logout(self, request: Request[Any, Any, Any]) -> Redirect:
-        """End this session."""
+    async def logout(self, request: Request[Any, Any, Any], sync_database: Engine) -> Redirect:
+        """End this member's sessions, on the server: a copied cookie is worth nothing afterwards."""
         if (member := await member_of(request)) is not None:
             request.scope["state"]["staff"] = member
             await note(request, Activity.SIGNED_OUT, "staff", member.id)
+            await asyncio.to_thread(members.end_sessions, sync_database, member.id)
         request.clear_session()
-        return Redirect("/staff/login", status_code=303)
+        return Redirect("/staff/login?left=yes", status_code=303)
 
 
 async def enter(request: Request[Any, Any, Any], member: SignedIn, engine: Engine) -> Redirect:
@@ -166,7 +168,7 @@ async def enter(request: Request[Any, Any, Any], member: SignedIn, engine: Engin
     await note_by(request.app.state.database, member.id, member.name, Activity.SIGNED_IN, "staff", member.id)
     at = time.time()
     request.set_session({"staff": member.id, "generation": member.generation, "since": at, "seen": at})
-    return Redirect("/staff", status_code=303)
+    return Redirect(landing(member), status_code=303)
 
 
 def _half(request: Request[Any, Any, Any]) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -80,9 +80,9 @@ class ConversationView(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     consent: str | None
     consented_at: datetime | None
-    #: The last treatment and the next, as spans in the clinic's zone, as far as the person told.
-    had: tuple[datetime, datetime] | None
-    booked: tuple[datetime, datetime] | None
+    #: The first and the last day on which the last treatment can have been, and the next, as far as the person told.
+    had: tuple[date, date] | None
+    booked: tuple[date, date] | None
     slots: dict[str, Any]
     #: Who of the staff answers in place of the assistant, since when, and until when the person was promised a word.
     taken_by_id: int | None
@@ -166,8 +166,8 @@ def _view(found: Conversation, zone: ZoneInfo, findings: list[Found]) -> Convers
         started_at=found.created_at.astimezone(zone),
         consent=found.consent,
         consented_at=found.consented_at.astimezone(zone) if found.consented_at else None,
-        had=_span(found.had_from, found.had_until, zone),
-        booked=_span(found.booked_from, found.booked_until, zone),
+        had=_days(found.had_from, found.had_until, zone),
+        booked=_days(found.booked_from, found.booked_until, zone),
         slots=found.slots,
         taken_by_id=found.taken_by_id,
         taken_by=found.taken_by,
@@ -182,6 +182,12 @@ def _view(found: Conversation, zone: ZoneInfo, findings: list[Found]) -> Convers
 
 def _span(start: datetime | None, end: datetime | None, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
     return (start.astimezone(zone), end.astimezone(zone)) if start is not None and end is not None else None
+
+
+def _days(start: datetime | None, end: datetime | None, zone: ZoneInfo) -> tuple[date, date] | None:
+    """The first and the last day of the clinic's zone in this span, whose end is no longer part of it."""
+    span = _span(start, end, zone)
+    return span and (span[0].date(), max(span[0], span[1] - timedelta(microseconds=1)).date())
 
 
 def _told_span(written: list[str] | None, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
@@ -221,11 +227,7 @@ def _turn(
         feedback=feedback,
         intent=provenance.get("intent"),
         ranking=provenance.get("intent_ranking", [])[:3],
-        entities=[
-            {"entity": one.get("entity"), "value": one.get("value"), "text": message.text[one["start"] : one["end"]]}
-            for one in provenance.get("entities", [])
-            if "start" in one and "end" in one
-        ],
+        entities=_entities(message.text, provenance.get("entities", [])),
         safety=message.assessment,
         why=reply.why if reply else {},
         confidence=reply.confidence if reply else None,
@@ -241,3 +243,14 @@ def _turn(
         findings=findings,
         delivered=delivered,
     )
+
+
+def _entities(text: str, stored: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was recognised in a message with the words it was recognised by, each once however often it was said."""
+    found: list[dict[str, Any]] = []
+    for one in stored:
+        if "start" in one and "end" in one:
+            said = {"entity": one.get("entity"), "value": one.get("value"), "text": text[one["start"] : one["end"]]}
+            if said not in found:
+                found.append(said)
+    return found

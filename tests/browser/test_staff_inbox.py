@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,29 +9,24 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from needlepoint.db.connect import connect
-from needlepoint.settings import ROOT
 from needlepoint.staff import accounts
 from needlepoint.staff.models import StaffActivity
 from tests.browser.patient import agree, log, send
 from tests.browser.test_staff_pages import PASSWORD, sign_in
+from tests.desk import HOSTILE, clinic_with_staff
 from tests.running import Engine, Instance, Laboratory
 
 pytestmark = pytest.mark.browser
 
 OpenPage = Callable[..., Page]
 
-HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> **x** {{7*7}} my cheek"
 URGENT = "my tongue is swelling and I cannot breathe"
-DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
 
 
 @pytest.fixture(scope="module")
 def desk(laboratory: Laboratory, engine: Engine) -> Iterator[Instance]:
     """A product of these tests' own, at whose clinic somebody is always there."""
-    clinic = laboratory.folder / "clinic-with-staff.toml"
-    hours = "".join(f'{day} = "00:00-24:00"\n' for day in DAYS)
-    written = (ROOT / "clinic.toml").read_text().replace("reads_live = false", "reads_live = true")
-    clinic.write_text(f"{written}\n[staff_chat]\nanswer_within = 1\n[staff_chat.hours]\n{hours}")
+    clinic = clinic_with_staff(laboratory.folder)
     instance = laboratory.instance([engine], clinic_file=str(clinic), start=False)
     staff = connect(instance.database)
     for name, role in (("Nurse Aida", "reviewer"), ("Nurse Bee", "reviewer"), ("Dr Lim", "admin")):
@@ -207,7 +201,7 @@ def test_a_person_leaves_a_number_and_staff_call_it(
     chat.get_by_role("button", name="Ask for the call").click()
     expect(log(chat).get_by_text("have your number and try to call you")).to_be_visible()
     page = at_desk("Nurse Bee", "/staff/call-backs")
-    row = page.get_by_role("row").filter(has_text="after three")
+    row = page.get_by_role("listitem").filter(has_text="after three")
     expect(row.get_by_role("link", name="+60 12-345 6789")).to_have_attribute("href", "tel:+6012-3456789")
     row.get_by_role("button", name="I am calling").click()
     expect(row).to_contain_text("in progress")
@@ -254,57 +248,3 @@ def test_a_finding_is_kept_found_by_search_and_everything_goes_when_it_is_erased
     assert page.title() != "owned"
     known = {"reviewed_conversation", "corrected_topic", "tagged", "wrote_note", "exported", "erased"}
     assert known | {"searched_conversations"} <= happened(desk)
-
-
-def test_axe_finds_nothing_and_nothing_scrolls_sideways_on_any_page(
-    desk: Instance, at_desk: Callable[..., Page], widget_sources: Path
-) -> None:
-    axe = (widget_sources / "node_modules" / "axe-core" / "axe.min.js").read_text()
-    conversation = desk.conversation()
-    conversation.say(HOSTILE)
-    conversation.say("does it hurt?")
-    conversation.say(URGENT)
-    desk.conversation(consent=False).say(URGENT)
-    page = at_desk("Dr Lim")
-    urgent = "li.row:has-text('Before consent')"
-
-    def check(state: str) -> None:
-        page.evaluate(axe)
-        found = page.evaluate("axe.run().then(({ violations }) => violations)")
-        told = [f"{one['id']}: {node['target']} {node.get('failureSummary')}" for one in found for node in one["nodes"]]
-        assert not told, f"{state}: " + "\n".join(told)
-        assert page.title() != "owned"
-
-    def wide(state: str) -> None:
-        for width, height in ((1366, 768), (820, 1180), (390, 800), (320, 256)):
-            page.set_viewport_size({"width": width, "height": height})
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{state} at {width}"
-        page.set_viewport_size({"width": 1366, "height": 768})
-
-    paths = {
-        "inbox": "/staff/inbox?queue=urgent",
-        "an empty queue": "/staff/inbox?queue=failure",
-        "list": "/staff",
-        "search": "/staff?q=hurt&review=open",
-        "conversation": f"/staff/conversations/{conversation.id}",
-        "call-backs": "/staff/call-backs",
-        "erase": f"/staff/conversations/{conversation.id}/erase",
-    }
-    for state, path in paths.items():
-        page.goto(f"{desk.url}{path}")
-        check(state)
-        wide(state)
-    page.goto(f"{desk.url}{paths['conversation']}")
-    page.get_by_role("button", name="Step in").click()
-    for summary in page.locator("details.finding summary").all():
-        summary.click()
-    check("stepped in, forms open")
-    wide("stepped in, forms open")
-    page.keyboard.press("?")
-    check("keys")
-    page.keyboard.press("Escape")
-    page.get_by_role("button", name="Give back").click()
-    page.goto(f"{desk.url}{paths['inbox']}")
-    page.locator(urgent).first.get_by_role("button", name=re.compile("Open")).click()
-    check("an item without a conversation")
-    wide("an item without a conversation")

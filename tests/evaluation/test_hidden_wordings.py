@@ -19,8 +19,8 @@ import pytest
 from scipy.stats import binomtest
 
 from needlepoint.ask import Asked
-from needlepoint.ask_all import outcome_of
 from needlepoint.faq.files import EntryInFile, dump_topic, read_folder
+from needlepoint.faq.trial import outcome_of
 from needlepoint.safety.second_reader import HARMLESS_FILE
 from needlepoint.settings import ROOT
 
@@ -78,7 +78,7 @@ def test_hidden_wordings_find_their_entry_as_often_as_the_report_says(copy: Path
         ]
         hide_from_second_reader(copy, {text.lower() for _, text in hidden})
         for (item, _), asked in zip(hidden, ask(copy, [text for _, text in hidden]), strict=True):
-            outcome = outcome_of(item.entry.id, asked)
+            outcome = outcome_of(item.entry.id, asked.kind, asked.faq_ids)
             outcomes[outcome] += 1
             by_topic.setdefault(item.topic, Counter())[outcome] += 1
         shutil.rmtree(copy / "var")

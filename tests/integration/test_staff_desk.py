@@ -69,6 +69,9 @@ ROUTES: dict[str, str | Permission] = {
     "GET /staff/answers/{entry:str}": Permission.READ_ANSWERS,
     "GET /staff/answers/{entry:str}/edit": Permission.EDIT_ANSWERS,
     "POST /staff/answers/{entry:str}/edit": Permission.EDIT_ANSWERS,
+    "GET /staff/answers/unanswered": Permission.READ_CONVERSATIONS,
+    "POST /staff/answers/{entry:str}/preview": Permission.EDIT_ANSWERS,
+    "POST /staff/answers/{entry:str}/test": Permission.EDIT_ANSWERS,
     "POST /staff/answers/{entry:str}/submit": Permission.EDIT_ANSWERS,
     "POST /staff/answers/{entry:str}/send-back": Permission.EDIT_ANSWERS,
     "POST /staff/answers/{entry:str}/roll-back/{number:int}": Permission.EDIT_ANSWERS,
@@ -261,6 +264,34 @@ def test_whoever_is_deactivated_is_out_at_once(client: TestClient[Litestar]) -> 
     assert sign_in(client, "Nurse Bo").status_code == 401
 
 
+@pytest.mark.parametrize("role", ROLE_PERMISSIONS)
+def test_who_may_review_begins_in_the_inbox_and_others_in_the_list(client: TestClient[Litestar], role: str) -> None:
+    client.cookies.clear()
+    begins = "/staff/inbox" if Permission.REVIEW in ROLE_PERMISSIONS[role] else "/staff"
+    entered = sign_in(client, role)
+    assert entered.url.path == begins
+    assert f'<p class="product"><a href="{begins}">' in entered.text
+
+
+def test_signing_out_makes_a_copied_cookie_useless_on_every_device(client: TestClient[Litestar]) -> None:
+    client.cookies.clear()
+    sign_in(client, "reviewer")
+    elsewhere = dict(client.cookies)
+    client.cookies.clear()
+    page = sign_in(client, "reviewer")
+    copied = dict(client.cookies)
+    left = client.post("/staff/logout", data={"_csrf_token": token_in(page.text)})
+    assert left.url.path == "/staff/login" and "You are signed out" in left.text
+    for cookies in (copied, elsewhere):
+        client.cookies.clear()
+        client.cookies.update(cookies)
+        for path in ("/staff", "/staff/inbox", "/staff/inbox/news", "/staff/account"):
+            refused = client.get(path)
+            assert refused.url.path == "/staff/login" and "Your session is over" in refused.text, path
+    client.cookies.clear()
+    assert sign_in(client, "reviewer").url.path == "/staff/inbox", "the account itself is as it was"
+
+
 def test_an_approver_is_led_through_the_second_factor_before_anything_else(laboratory: Laboratory) -> None:
     instance: Instance = laboratory.instance([], wait="/health/live", staff_second_factor="editors")
     engine = connect(instance.database)
@@ -284,5 +315,5 @@ def test_an_approver_is_led_through_the_second_factor_before_anything_else(labor
         assert http.get("/staff").url.path == "/staff/login", "a password alone lets nobody in"
         form = {"_csrf_token": token_in(page.text), "code": code}
         assert http.post("/staff/login/code", data=form).status_code == 401
-        assert http.post("/staff/login/code", data={**form, "code": recovery[1]}).url.path == "/staff"
+        assert http.post("/staff/login/code", data={**form, "code": recovery[1]}).url.path == "/staff/inbox"
     instance.stop()

@@ -32,7 +32,7 @@ def test_the_built_widget_is_what_its_sources_build(widget_sources: Path) -> Non
             ["npm", "run", script], check=False, cwd=widget_sources, capture_output=True, text=True, timeout=120
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
-    for name in ("widget.js", "markdown.js"):
+    for name in ("widget.js", "markdown.js", "preview.js"):
         assert (widget_sources / "dist" / name).read_bytes() == (BUILT / name).read_bytes(), (
             f"widget/dist/{name} is older than its sources; run `make widget` and commit it"
         )
@@ -99,6 +99,8 @@ def test_only_named_origins_may_read_what_the_api_says_errors_and_preflights_inc
         assert preflight.status_code == 204
         assert preflight.headers["access-control-allow-origin"] == SITE
         assert "authorization" in preflight.headers["access-control-allow-headers"]
+        assert "x-request-id" in preflight.headers["access-control-allow-headers"]
+        assert preflight.headers["access-control-expose-headers"] == "x-request-id"
         assert "access-control-allow-credentials" not in preflight.headers
         for origin in ("https://evil.example", f"{SITE}.evil.example", "null"):
             for response in (

@@ -374,7 +374,7 @@ def test_the_list_of_what_is_due_groups_by_urgency_and_says_the_days(database: E
         "2 answers have expired and are no longer given (urgent cards still are). 1 answer is past the review date, "
         "and given for 14 days after it. 1 answer is due for review within 7 days, 1 within 30, 1 within 60."
     )
-    assert notice.link == "/staff/answers"
+    assert notice.link == "/staff/answers?due=1"
 
 
 def test_staff_are_told_how_many_starting_texts_are_given_and_how_to_stop_it(database: Engine) -> None:
@@ -383,7 +383,10 @@ def test_staff_are_told_how_many_starting_texts_are_given_and_how_to_stop_it(dat
     def told(gives: bool) -> str:
         with database.connect() as connection:
             published = read_published(connection, TODAY, gives)
-            return " ".join(one.text for one in notices(published, read_standings(connection, TODAY), gives))
+            return " ".join(
+                f"{one.text} {one.for_admins}".strip()
+                for one in notices(published, read_standings(connection, TODAY), gives)
+            )
 
     assert told(True).startswith("2 answers are starting texts")
     assert "NEEDLEPOINT_UNAPPROVED_ANSWERS=withhold" in told(True)

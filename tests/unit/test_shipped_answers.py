@@ -12,7 +12,8 @@ import yaml
 from needlepoint.clinic import read_clinic
 from needlepoint.faq.files import TopicEntry, read_folder
 from needlepoint.phrases import read_phrases
-from needlepoint.safety_question import safety_question
+from needlepoint.reply import Reply
+from needlepoint.safety_question import ALWAYS_ASKED, SURE, is_surely_answered, safety_question
 from needlepoint.settings import ROOT
 from tests.near_duplicates import similarity
 
@@ -101,3 +102,20 @@ def test_each_urgent_card_has_a_safety_question_of_its_own_that_can_be_answered_
 def test_a_card_that_the_clinic_added_gets_the_general_safety_question() -> None:
     phrases = read_phrases(ROOT / "data" / "phrases", read_clinic(ROOT / "clinic.toml"))
     assert "trouble breathing" in safety_question("a-new-card", None, "en", phrases, None, {}).text
+
+
+def test_only_a_sure_answer_takes_the_safety_questions_place_and_none_does_with_thoughts_of_self_harm() -> None:
+    sure = Reply("answer", "aftercare", confidence=SURE)
+    assert is_surely_answered(sure, "bleeding-slow")
+    assert not is_surely_answered(sure, ALWAYS_ASKED)
+    for less in (
+        Reply("answer", "aftercare", confidence=SURE - 0.01),
+        Reply("answer", "aftercare"),
+        Reply("answer", "urgent", confidence=1.0),
+        Reply("clarify", "aftercare", confidence=1.0),
+    ):
+        assert not is_surely_answered(less, "bleeding-slow")
+
+
+def test_the_card_that_is_always_asked_after_exists(shipped: list[TopicEntry]) -> None:
+    assert ALWAYS_ASKED in {item.entry.id for item in shipped if item.topic == "urgent"}

@@ -329,3 +329,32 @@ def test_what_was_known_is_kept_when_a_message_tells_no_day() -> None:
     timeline = read("and sunscreen?", had=span("21"))
     assert (timeline.had, timeline.news) == (span("21"), ())
     assert timeline.asked == Span(NOW, NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "side"),
+    [
+        ("waxed chin [mon], dermapen [sat]!?", "before"),
+        ("dermapen [sat]!, waxing my chin [mon], ok?", "after"),
+        ("btx in my forehead [6 days ago], needling [fri]!, fine?", "before"),
+        ("tox how long after MN? appt is [in 9 days]!", "after"),
+        ("can I have wine before needling", "before"),
+        ("drinks at a dinner, next day 4pm got needling appointment, can or not", "before"),
+        ("how long after botox can I have needling", None),
+        ("before needling or after needling, when is sun worse", None),
+        ("that's not what I asked, I mean before, not after", "before"),
+    ],
+)
+def test_the_side_of_the_treatment_is_read_from_order_and_words_where_verbs_are_missing(
+    text: str, side: str | None
+) -> None:
+    plain = re.sub(r"[\[\]!]", "", text)
+    assert read(text).side(plain) == side
+
+
+@pytest.mark.parametrize(
+    ("words", "whole"),
+    [("smlm", "semalam"), ("td pg", "tadi pagi"), ("esk ptg", "esok petang"), ("mlm td", "malam tadi")],
+)
+def test_words_about_time_are_understood_as_they_are_written_in_a_hurry(words: str, whole: str) -> None:
+    assert meaning_of(words, NOW) == meaning_of(whole, NOW) is not None

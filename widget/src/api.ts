@@ -130,7 +130,7 @@ export class Service {
         headers: {
           Accept: "application/json",
           ...(session && { Authorization: `Bearer ${session.token}` }),
-          ...(body && { "Content-Type": "application/json" }),
+          ...(body && { "Content-Type": "application/json", "X-Request-ID": newId() }),
         },
         body: body ? JSON.stringify(body) : null,
         cache: "no-store",
@@ -280,4 +280,13 @@ function eventReader(onEvent: (event: { id: string; type: string; data: string }
       else if (field === "data") data.push(value);
     }
   };
+}
+
+/**
+ * An id for a message or a request. `randomUUID` exists only on secure pages, and a clinic may try this on its own
+ * network.
+ */
+export function newId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

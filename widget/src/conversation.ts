@@ -7,7 +7,7 @@
  * asks for consent otherwise.
  */
 
-import { Refused, type Service, type Session, Unreachable } from "./api.js";
+import { Refused, type Service, type Session, Unreachable, newId } from "./api.js";
 import type { Kept } from "./kept.js";
 import type { Arrived, CallBack, Choice, Clinic, Feedback, Line } from "./reply.js";
 
@@ -502,10 +502,4 @@ const retryPause = (attempt: number) => RETRY_AFTER_MS[Math.min(attempt, RETRY_A
 /** Where the browser can (on secure pages) no two tabs of a site do this at the same time. */
 function oneTabAtATime<T>(name: string, work: () => Promise<T>): Promise<T> {
   return navigator.locks ? (navigator.locks.request(name, work) as Promise<T>) : work();
-}
-
-/** An id for a message. `randomUUID` exists only on secure pages, and a clinic may try this on its own network. */
-function newId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

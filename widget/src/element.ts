@@ -7,7 +7,7 @@ import { Conversation, LONGEST_MESSAGE, type Status, type View } from "./convers
 import { button, element, isDisabled, setDisabled } from "./dom.js";
 import { Kept } from "./kept.js";
 import { type Arrived, type Clinic, isUrgent, type Reply } from "./reply.js";
-import css from "./style.css";
+import { styleSheet } from "./sheet.js";
 import { asText, copied, mailto, print, type Said } from "./transcript.js";
 import { type Key, nameOf, Words } from "./words.js";
 
@@ -23,22 +23,6 @@ const REDRAWN_FOR = ["data-language", "data-branch", "data-greeting", "data-labe
 
 const CHAT = "M4 4h16a1 1 0 0 1 1 1v11a1 1 0 0 1-1 1h-8l-5 4v-4H4a1 1 0 0 1-1-1V5a1 1 0 0 1 1-1z";
 const CROSS = "M6 4.6 12 10.6l6-6L19.4 6l-6 6 6 6-1.4 1.4-6-6-6 6L4.6 18l6-6-6-6z";
-
-let sheet: CSSStyleSheet | null = null;
-
-/** Style that a strict content policy allows: no style element, no style attribute. */
-function styleSheet(): CSSStyleSheet {
-  if (sheet) return sheet;
-  try {
-    // Pages set the size of a rem as they like; in here it is the reader's own text size.
-    CSS.registerProperty({ name: "--needlepoint-rem", syntax: "<length>", inherits: true, initialValue: "16px" });
-  } catch {
-    // An older browser, or somebody has the name already.
-  }
-  sheet = new CSSStyleSheet();
-  sheet.replaceSync(css);
-  return sheet;
-}
 
 /** What is always there, made by `draw`. */
 type Parts = ReturnType<NeedlepointChat["draw"]>;

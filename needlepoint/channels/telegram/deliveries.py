@@ -16,6 +16,7 @@ from needlepoint.channels.telegram.models import TelegramChat
 from needlepoint.conversations.models import Delivery, Message, Outgoing
 from needlepoint.db.base import now
 from needlepoint.db.connect import READS_ONLY
+from needlepoint.metrics import DELIVERIES
 
 Weight = Literal["urgent", "answer", "optional"]
 
@@ -194,11 +195,13 @@ def _moment(value: Any) -> datetime:
 async def note(engine: AsyncEngine, address: str, begun: Begun, result: Result) -> bool:
     """Record what is known after an attempt; returns whether more waits for this chat."""
     at = now()
+    after = _after(begun, result, at)
+    DELIVERIES.labels(after.get("state", "tried_again")).inc()
     async with engine.begin() as connection:
         await connection.execute(
             update(Delivery)
             .where(Delivery.id == begun.id, Delivery.address == address, Delivery.state == "waiting")
-            .values(begun_at=None, **_after(begun, result, at))
+            .values(begun_at=None, **after)
         )
         if result.state == "sent" and begun.outbox_id is not None:
             await _note_delivered(connection, begun.outbox_id, at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -31,6 +32,10 @@ MOST_OF_ONE = 4
 KEEP_ALIVE_AFTER = 15
 
 
+#: Milliseconds after which clients come back to another process when this one stops.
+COME_BACK_AFTER = (500, 3000)
+
+
 class _Listener:
     """One open stream: set `woken` to make it look, `leave` to make it end."""
 
@@ -53,7 +58,11 @@ class Streams:
 
     def has_room(self) -> bool:
         """May another stream be opened?"""
-        return sum(map(len, self._waiting.values())) < MOST_STREAMS
+        return self.count() < MOST_STREAMS
+
+    def count(self) -> int:
+        """How many are open."""
+        return sum(map(len, self._waiting.values()))
 
     def close(self) -> None:
         """End all streams; clients come back to another process and resume."""
@@ -97,6 +106,10 @@ class Streams:
                     yield ServerSentEventMessage(comment="still here")
                 with suppress(TimeoutError):
                     await asyncio.wait_for(listener.woken.wait(), LOOK_EVERY)
+            if self._closing.is_set():
+                # Spread out, so that not everybody comes back in the same moment.
+                pause = random.randint(*COME_BACK_AFTER)  # noqa: S311 - nothing secret
+                yield ServerSentEventMessage(comment="stopping", retry=pause)
         finally:
             listeners.remove(listener)
             if not listeners:

@@ -76,7 +76,8 @@ def cross_origin_headers(allowed: frozenset[str], path: str, origin: str | None)
         headers |= {
             "access-control-allow-origin": origin,
             "access-control-allow-methods": "GET, POST, PUT, DELETE",
-            "access-control-allow-headers": "authorization, content-type, last-event-id",
+            "access-control-allow-headers": "authorization, content-type, last-event-id, x-request-id",
+            "access-control-expose-headers": "x-request-id",
             "access-control-max-age": "600",
         }
     return headers
@@ -102,6 +103,7 @@ def _served(request: Request[Any, Any, Any], script: Script, cache_control: str)
 
 WIDGET = read_script("widget.js")
 MARKDOWN = read_script("markdown.js")
+PREVIEW = read_script("preview.js")
 
 
 @get("/widget.js", include_in_schema=False, sync_to_thread=False)
@@ -120,6 +122,12 @@ def pinned_widget(request: Request[Any, Any, Any]) -> Response[bytes]:
 def markdown_module(request: Request[Any, Any, Any]) -> Response[bytes]:
     """How the widget renders an answer, for the staff's pages."""
     return _served(request, MARKDOWN, f"public, max-age={FRESH_FOR}")
+
+
+@get("/preview.js", include_in_schema=False, sync_to_thread=False)
+def preview_module(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """How the widget shows a whole reply, for the staff's pages."""
+    return _served(request, PREVIEW, f"public, max-age={FRESH_FOR}")
 
 
 def script_tag(base: str) -> str:
