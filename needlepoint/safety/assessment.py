@@ -58,12 +58,13 @@ class Thresholds(NamedTuple):
     emergency_from: float
 
 
-#: Chosen by `needlepoint evaluate --safety --thresholds` (figures: docs/safety-case.md).
+#: Chosen by `needlepoint evaluate --safety --thresholds` (figures: docs/safety-case.md), but `found_in_its_sentence` so
+#: that a question after the price hides nothing, and `few_words` a step higher, because turns of conversations are short.
 THRESHOLDS = Thresholds(
     found=0.1,
     found_in_its_sentence=0.5,
     nothing_found=Trust(0.3, 0.2),
-    few_words=Trust(0.65, 0.5),
+    few_words=Trust(0.7, 0.5),
     lesser_in_few_words=Trust(0.95, 0.6),
     excused=Trust(0.4, 0.3),
     emergency_from=0.7,
@@ -72,9 +73,8 @@ THRESHOLDS = Thresholds(
 #: So many words are few.
 FEW_WORDS = 12
 
-#: So many sentences are read again at most, where the second reader is not as sure as this of the whole.
+#: So many sentences are read again at most: each takes milliseconds.
 _MOST_SENTENCES = 3
-_READ_AGAIN_BELOW = 0.3
 
 _SENTENCE = re.compile(r"[^.?!\n]+")
 
@@ -214,7 +214,7 @@ def answered_yes(rules: SafetyRules, card: str) -> Assessment:
 def evidence(rules: SafetyRules, text: str) -> Evidence:
     """What rules and second reader hold of a message that stands by itself, for choosing the thresholds."""
     text = clean_text(text)
-    return _evidence(rules, text, _read_in_its_place(rules, text, ())[0])
+    return _evidence(rules, text, _read_in_its_place(rules, text, ())[0], 1.0)
 
 
 def decide(of: Evidence, thresholds: Thresholds = THRESHOLDS) -> Decision:
@@ -253,11 +253,12 @@ def _read_in_its_place(rules: SafetyRules, text: str, recent: Sequence[str]) -> 
     return reading, told_bit_by_bit
 
 
-def _evidence(rules: SafetyRules, text: str, reading: _Reading) -> Evidence:
+def _evidence(rules: SafetyRules, text: str, reading: _Reading, again_below: float) -> Evidence:
+    """`again_below` is how sure the second reader has to be of the whole for no sentence to be read by itself."""
     highest: Level = max((made.level for made in reading.found.values()), default="none", key=LEVELS.index)
     excused = reading.excused or _THREAD_OVER in reading.found
     words, whole = len(text.split()), rules.second_reader.read(text)
-    if highest not in URGENT or words <= FEW_WORDS or whole.urgent >= _READ_AGAIN_BELOW:
+    if highest not in URGENT or words <= FEW_WORDS or whole.urgent >= again_below:
         return Evidence(highest, excused, words, whole)
     spans = [span for made in reading.found.values() if made.level in URGENT for span in made.spans]
     found = [it.group() for it in _SENTENCE.finditer(text) if any(a < it.end() and b > it.start() for a, b in spans)]
@@ -270,7 +271,7 @@ def _read_again(rules: SafetyRules, text: str, reading: _Reading) -> str:
 
     Returns the card to ask after where there is doubt, else "".
     """
-    of = _evidence(rules, text, reading)
+    of = _evidence(rules, text, reading, THRESHOLDS.found)
     decision = decide(of)
     if decision.raises != "none":
         raised = reading.found.setdefault(_BY_TONE, _Found())
