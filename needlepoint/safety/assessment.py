@@ -59,7 +59,7 @@ class Thresholds(NamedTuple):
 
 
 #: Chosen by `needlepoint evaluate --safety --thresholds` (figures: docs/safety-case.md), but `found_in_its_sentence` so
-#: that a question after the price hides nothing, and `few_words` a step higher, because turns of conversations are short.
+#: that a question after the price hides nothing, and `few_words` a step higher, because turns in a talk are short.
 THRESHOLDS = Thresholds(
     found=0.1,
     found_in_its_sentence=0.5,
