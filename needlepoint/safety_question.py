@@ -6,6 +6,7 @@ from typing import Any
 
 from needlepoint.phrases import Phrases
 from needlepoint.reply import NOT_URGENT, Choice, Reply
+from needlepoint.safety import Assessment
 
 
 def safety_question(
@@ -54,21 +55,22 @@ def signs_question(language: str, phrases: Phrases) -> Reply:
     )
 
 
-#: From this confidence on an answer is given although safety has a doubt. Of the messages in doubt of the development
-#: halves and of the third set of tests/evaluation, all 12 with such an answer were harmless; the surest answer to one
-#: of the 27 that were not had 0.71.
+#: From this confidence on an answer is given although safety has a doubt, and below the other a message is declined as
+#: about something else where no rule found anything. Of the messages in doubt of the development halves and the third
+#: set of tests/evaluation this spares 17 of 89 harmless ones the question, and 2 of 26 red flags, which staff find in
+#: the queue "possibly missed" (docs/safety-case.md).
 SURE = 0.98
-
+FOREIGN = 0.07
 
 #: Asked after however sure an answer is.
 ALWAYS_ASKED = "thoughts-of-self-harm"
 
 
-def is_surely_answered(reply: Reply, doubt: str) -> bool:
-    """Is this an answer that leaves no need to ask after the signs of the card `doubt`?"""
-    return (
-        doubt != ALWAYS_ASKED
-        and reply.kind == "answer"
-        and reply.topic != "urgent"
-        and (reply.confidence or 0.0) >= SURE
-    )
+def needs_no_question(reply: Reply, assessment: Assessment) -> bool:
+    """Does this reply leave no need to ask after the signs of the card that `assessment` is in doubt about?"""
+    if assessment.doubt == ALWAYS_ASKED:
+        return False
+    confidence = reply.confidence or 0.0
+    if reply.kind == "decline":
+        return not assessment.findings and confidence < FOREIGN
+    return reply.kind == "answer" and reply.topic != "urgent" and confidence >= SURE

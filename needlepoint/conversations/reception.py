@@ -40,7 +40,7 @@ from needlepoint.phrases import Phrases
 from needlepoint.privacy.redaction import redact
 from needlepoint.reply import START_SUITABILITY_CHECK, Choice, Reply, most_urgent
 from needlepoint.safety import Assessment, SafetyRules, answered_yes, assess, clean_text
-from needlepoint.safety_question import is_surely_answered, safety_question, signs_question
+from needlepoint.safety_question import needs_no_question, safety_question, signs_question
 from needlepoint.yes_or_no import asks, denies, read_answer
 
 log = logging.getLogger(__name__)
@@ -671,7 +671,7 @@ class Reception:
         """The safety question in place of the engine's reply, where safety is in doubt and did not ask just now."""
         if not assessment.doubt or reply.kind in ("form", "handover"):
             return None
-        if is_surely_answered(reply, assessment.doubt):
+        if needs_no_question(reply, assessment):
             return None  # staff read it all the same (_sounds_ill)
         if self._is_safety_question(state.open_question):
             return None

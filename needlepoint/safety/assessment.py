@@ -63,7 +63,7 @@ class Thresholds(NamedTuple):
 THRESHOLDS = Thresholds(
     found=0.1,
     found_in_its_sentence=0.5,
-    nothing_found=Trust(0.3, 0.2),
+    nothing_found=Trust(0.4, 0.2),
     few_words=Trust(0.7, 0.5),
     lesser_in_few_words=Trust(0.95, 0.6),
     excused=Trust(0.4, 0.3),

@@ -13,7 +13,8 @@ from needlepoint.clinic import read_clinic
 from needlepoint.faq.files import TopicEntry, read_folder
 from needlepoint.phrases import read_phrases
 from needlepoint.reply import Reply
-from needlepoint.safety_question import ALWAYS_ASKED, SURE, is_surely_answered, safety_question
+from needlepoint.safety import Assessment, SafetyFinding
+from needlepoint.safety_question import ALWAYS_ASKED, FOREIGN, SURE, needs_no_question, safety_question
 from needlepoint.settings import ROOT
 from tests.near_duplicates import similarity
 
@@ -104,17 +105,27 @@ def test_a_card_that_the_clinic_added_gets_the_general_safety_question() -> None
     assert "trouble breathing" in safety_question("a-new-card", None, "en", phrases, None, {}).text
 
 
-def test_only_a_sure_answer_takes_the_safety_questions_place_and_none_does_with_thoughts_of_self_harm() -> None:
-    sure = Reply("answer", "aftercare", confidence=SURE)
-    assert is_surely_answered(sure, "bleeding-slow")
-    assert not is_surely_answered(sure, ALWAYS_ASKED)
+def doubtful(card: str, *findings: str) -> Assessment:
+    """An assessment in doubt about a card, with what rules found."""
+    made = tuple(SafetyFinding(one, "none", ("a-rule",), ()) for one in findings)
+    return Assessment(level="none", findings=made, cards=(), doubt=card, over=False, rules_version="1")
+
+
+def test_a_sure_answer_or_decline_takes_the_safety_questions_place_but_not_with_thoughts_of_self_harm() -> None:
+    sure, foreign = Reply("answer", "aftercare", confidence=SURE), Reply("decline", "out_of_scope", confidence=0.01)
+    for reply in (sure, foreign):
+        assert needs_no_question(reply, doubtful("bleeding-slow"))
+        assert not needs_no_question(reply, doubtful(ALWAYS_ASKED))
+    assert needs_no_question(sure, doubtful("bleeding-slow", "bleeding"))
+    assert not needs_no_question(foreign, doubtful("bleeding-slow", "bleeding")), "what a rule found is asked after"
     for less in (
         Reply("answer", "aftercare", confidence=SURE - 0.01),
         Reply("answer", "aftercare"),
         Reply("answer", "urgent", confidence=1.0),
         Reply("clarify", "aftercare", confidence=1.0),
+        Reply("decline", "out_of_scope", confidence=FOREIGN),
     ):
-        assert not is_surely_answered(less, "bleeding-slow")
+        assert not needs_no_question(less, doubtful("bleeding-slow"))
 
 
 def test_the_card_that_is_always_asked_after_exists(shipped: list[TopicEntry]) -> None:
