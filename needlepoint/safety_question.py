@@ -6,7 +6,7 @@ from typing import Any
 
 from needlepoint.phrases import Phrases
 from needlepoint.reply import NOT_URGENT, Choice, Reply
-from needlepoint.safety import Assessment
+from needlepoint.safety import SELF_HARM, Assessment
 
 
 def safety_question(
@@ -62,14 +62,11 @@ def signs_question(language: str, phrases: Phrases) -> Reply:
 SURE = 0.98
 FOREIGN = 0.07
 
-#: Asked after however sure an answer is.
-ALWAYS_ASKED = "thoughts-of-self-harm"
-
 
 def needs_no_question(reply: Reply, assessment: Assessment) -> bool:
     """Does this reply leave no need to ask after the signs of the card that `assessment` is in doubt about?"""
-    if assessment.doubt == ALWAYS_ASKED:
-        return False
+    if assessment.doubt == SELF_HARM:
+        return False  # asked after however sure the answer is
     confidence = reply.confidence or 0.0
     if reply.kind == "decline":
         return not assessment.findings and confidence < FOREIGN

@@ -3,13 +3,14 @@
 Safety reads a message before anything else and needs nobody: no network, no database, no engine.
 """
 
-from needlepoint.safety.assessment import Assessment, SafetyFinding, answered_yes, assess
+from needlepoint.safety.assessment import SELF_HARM, Assessment, SafetyFinding, answered_yes, assess
 from needlepoint.safety.cleaning import clean_text
 from needlepoint.safety.rule_files import LEVELS, Level, RuleFileError
 from needlepoint.safety.rules import SafetyRules
 
 __all__ = [
     "LEVELS",
+    "SELF_HARM",
     "Assessment",
     "Level",
     "RuleFileError",

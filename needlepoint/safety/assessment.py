@@ -52,6 +52,8 @@ class Thresholds(NamedTuple):
     few_words: Trust
     #: What a rule holds to be less urgent, in few words.
     lesser_in_few_words: Trust
+    #: Thoughts of self-harm in few words that no rule knows: abuse ("go die") reads like them.
+    self_harm_in_few_words: Trust
     #: The rules see that a symptom is denied, past or only asked about, or that something is said to be over.
     excused: Trust
     #: How likely it must hold an emergency to make one of what a rule holds less urgent.
@@ -66,9 +68,13 @@ THRESHOLDS = Thresholds(
     nothing_found=Trust(0.4, 0.2),
     few_words=Trust(0.7, 0.5),
     lesser_in_few_words=Trust(0.95, 0.6),
+    self_harm_in_few_words=Trust(0.95, 0.5),
     excused=Trust(0.4, 0.3),
     emergency_from=0.7,
 )
+
+#: The card of thoughts of self-harm.
+SELF_HARM = "thoughts-of-self-harm"
 
 #: So many words are few.
 FEW_WORDS = 12
@@ -231,6 +237,8 @@ def decide(of: Evidence, thresholds: Thresholds = THRESHOLDS) -> Decision:
         trust = Trust(*map(max, thresholds.excused, trust))
     elif few_words and of.found != "none":
         trust = thresholds.lesser_in_few_words
+    elif few_words and of.reader.card == SELF_HARM:
+        trust = thresholds.self_harm_in_few_words
     if of.reader.urgent >= trust.raises:
         return Decision(of.reader.level, asks=False)
     return Decision("none", asks=of.reader.urgent >= trust.asks)

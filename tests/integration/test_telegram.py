@@ -319,7 +319,7 @@ def test_a_picture_with_words_is_read_for_safety_and_answered(patient: Patient) 
         patient.send(photo=[{"file_id": "f"}], caption=caption)
         return patient.next(count)
 
-    asked = picture("is this infected?")
+    asked = picture("could this be infected?")
     assert "pictures cannot be looked at" in asked.text and "is there pus" in asked.text
     answered = picture("when can I wear makeup?")
     assert "pictures cannot be looked at" in answered.text and "24 hours" in answered.text

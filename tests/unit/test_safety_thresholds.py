@@ -21,6 +21,7 @@ TABLE = Thresholds(
     nothing_found=Trust(0.4, 0.3),
     few_words=Trust(0.9, 0.6),
     lesser_in_few_words=Trust(0.95, 0.7),
+    self_harm_in_few_words=Trust(0.95, 0.5),
     excused=Trust(0.6, 0.2),
     emergency_from=0.5,
 )

@@ -13,8 +13,8 @@ from needlepoint.clinic import read_clinic
 from needlepoint.faq.files import TopicEntry, read_folder
 from needlepoint.phrases import read_phrases
 from needlepoint.reply import Reply
-from needlepoint.safety import Assessment, SafetyFinding
-from needlepoint.safety_question import ALWAYS_ASKED, FOREIGN, SURE, needs_no_question, safety_question
+from needlepoint.safety import SELF_HARM, Assessment, SafetyFinding
+from needlepoint.safety_question import FOREIGN, SURE, needs_no_question, safety_question
 from needlepoint.settings import ROOT
 from tests.near_duplicates import similarity
 
@@ -115,7 +115,7 @@ def test_a_sure_answer_or_decline_takes_the_safety_questions_place_but_not_with_
     sure, foreign = Reply("answer", "aftercare", confidence=SURE), Reply("decline", "out_of_scope", confidence=0.01)
     for reply in (sure, foreign):
         assert needs_no_question(reply, doubtful("bleeding-slow"))
-        assert not needs_no_question(reply, doubtful(ALWAYS_ASKED))
+        assert not needs_no_question(reply, doubtful(SELF_HARM))
     assert needs_no_question(sure, doubtful("bleeding-slow", "bleeding"))
     assert not needs_no_question(foreign, doubtful("bleeding-slow", "bleeding")), "what a rule found is asked after"
     for less in (
@@ -128,5 +128,5 @@ def test_a_sure_answer_or_decline_takes_the_safety_questions_place_but_not_with_
         assert not needs_no_question(less, doubtful("bleeding-slow"))
 
 
-def test_the_card_that_is_always_asked_after_exists(shipped: list[TopicEntry]) -> None:
-    assert ALWAYS_ASKED in {item.entry.id for item in shipped if item.topic == "urgent"}
+def test_the_card_of_self_harm_that_the_code_names_exists(shipped: list[TopicEntry]) -> None:
+    assert SELF_HARM in {item.entry.id for item in shipped if item.topic == "urgent"}
