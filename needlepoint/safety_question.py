@@ -65,6 +65,8 @@ FOREIGN = 0.07
 
 def needs_no_question(reply: Reply, assessment: Assessment) -> bool:
     """Does this reply leave no need to ask after the signs of the card that `assessment` is in doubt about?"""
+    if any(answer.entry_id == assessment.doubt for answer in reply.answers):
+        return True  # it is that card
     if assessment.doubt == SELF_HARM:
         return False  # asked after however sure the answer is
     confidence = reply.confidence or 0.0

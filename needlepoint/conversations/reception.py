@@ -623,7 +623,9 @@ class Reception:
                 },
                 attention=["engine_failure"],
             )
-        in_doubt = self._asked_in_doubt(said.reply, assessment, state, self._phrases.language(language))
+        # Who shows something asks about what is there now, however sure an answer in general is.
+        shows = incoming.attachment is not None
+        in_doubt = self._asked_in_doubt(said.reply, assessment, state, self._phrases.language(language), always=shows)
         reply, offered = _with_tokens(in_doubt or said.reply, taken.seq)
         reply = msgspec.structs.replace(reply, urgency=most_urgent([reply.urgency, assessment.level]))
         attention = [ATTENTION[kind] for effect in said.effects if (kind := effect.get("type")) in ATTENTION]
@@ -667,11 +669,16 @@ class Reception:
         promise = self._phrases.say("staff_promise", language, duration=within)
         return msgspec.structs.replace(reply, text=f"{reply.text}\n\n{promise}")
 
-    def _asked_in_doubt(self, reply: Reply, assessment: Assessment, state: record.State, language: str) -> Reply | None:
-        """The safety question in place of the engine's reply, where safety is in doubt and did not ask just now."""
+    def _asked_in_doubt(
+        self, reply: Reply, assessment: Assessment, state: record.State, language: str, *, always: bool = False
+    ) -> Reply | None:
+        """The safety question in place of the engine's reply, where safety is in doubt and did not ask just now.
+
+        With `always` also where the reply would leave no need for it.
+        """
         if not assessment.doubt or reply.kind in ("form", "handover"):
             return None
-        if needs_no_question(reply, assessment):
+        if not always and needs_no_question(reply, assessment):
             return None  # staff read it all the same (_sounds_ill)
         if self._is_safety_question(state.open_question):
             return None

@@ -12,7 +12,7 @@ import yaml
 from needlepoint.clinic import read_clinic
 from needlepoint.faq.files import TopicEntry, read_folder
 from needlepoint.phrases import read_phrases
-from needlepoint.reply import Reply
+from needlepoint.reply import Answer, Reply
 from needlepoint.safety import SELF_HARM, Assessment, SafetyFinding
 from needlepoint.safety_question import FOREIGN, SURE, needs_no_question, safety_question
 from needlepoint.settings import ROOT
@@ -117,6 +117,8 @@ def test_a_sure_answer_or_decline_takes_the_safety_questions_place_but_not_with_
         assert needs_no_question(reply, doubtful("bleeding-slow"))
         assert not needs_no_question(reply, doubtful(SELF_HARM))
     assert needs_no_question(sure, doubtful("bleeding-slow", "bleeding"))
+    card = Answer(entry_id="bleeding-slow", version=1, language="en", question="?", text="Press.")
+    assert needs_no_question(Reply("answer", "urgent", answers=[card], confidence=0.7), doubtful("bleeding-slow"))
     assert not needs_no_question(foreign, doubtful("bleeding-slow", "bleeding")), "what a rule found is asked after"
     for less in (
         Reply("answer", "aftercare", confidence=SURE - 0.01),
