@@ -69,7 +69,8 @@ def needs_no_question(reply: Reply, assessment: Assessment) -> bool:
         return True  # it is that card
     if assessment.doubt == SELF_HARM:
         return False  # asked after however sure the answer is
-    confidence = reply.confidence or 0.0
+    if reply.confidence is None:  # nobody looked for an answer
+        return False
     if reply.kind == "decline":
-        return not assessment.findings and confidence < FOREIGN
-    return reply.kind == "answer" and reply.topic != "urgent" and confidence >= SURE
+        return not assessment.findings and reply.confidence < FOREIGN
+    return reply.kind == "answer" and reply.topic != "urgent" and reply.confidence >= SURE

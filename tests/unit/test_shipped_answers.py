@@ -126,6 +126,7 @@ def test_a_sure_answer_or_decline_takes_the_safety_questions_place_but_not_with_
         Reply("answer", "urgent", confidence=1.0),
         Reply("clarify", "aftercare", confidence=1.0),
         Reply("decline", "out_of_scope", confidence=FOREIGN),
+        Reply("decline", "human"),
     ):
         assert not needs_no_question(less, doubtful("bleeding-slow"))
 
