@@ -19,6 +19,7 @@ from needlepoint.db.connect import connect
 from needlepoint.settings import Settings
 from needlepoint.staff import accounts
 from needlepoint.staff.permissions import session_is_over
+from tests.desk import token_in
 from tests.integration.test_commands import needlepoint
 from tests.receivers import MailServer, WebhookReceiver
 from tests.running import Instance, Laboratory
@@ -105,18 +106,11 @@ def settled(instance: Instance, mail: MailServer, hook: WebhookReceiver) -> None
     hook.posts.clear()
 
 
-def token_of(page: str) -> str:
-    """The token that a page's forms carry."""
-    found = re.search(r'name="_csrf_token" value="([^"]+)"', page)
-    assert found, page
-    return found.group(1)
-
-
 @contextmanager
 def signed_in(instance: Instance, name: str = "Nurse Aida") -> Iterator[httpx.Client]:
     """A browser's session at the desk, without JavaScript."""
     with instance.http(follow_redirects=True) as http:
-        token = token_of(http.get("/staff/login").text)
+        token = token_in(http.get("/staff/login").text)
         page = http.post("/staff/login", data={"_csrf_token": token, "name": name, "password": PASSWORD})
         assert page.status_code == 200, page.text
         yield http
@@ -180,25 +174,25 @@ def test_the_desk_shows_what_nobody_acknowledged_until_somebody_presses_the_butt
         assert http.post(action, data=form).status_code == 403, "no CSRF token"
         assert http.post(action, data={**form, "_csrf_token": "wrong"}).status_code == 403
         assert len(buttons(http.get(f"/staff/conversations/{conversation.id}").text)) == 1
-        done = http.post(action, data={**form, "_csrf_token": token_of(page)})
+        done = http.post(action, data={**form, "_csrf_token": token_in(page)})
         assert done.status_code == 200 and done.url.path == f"/staff/conversations/{conversation.id}"
         assert buttons(done.text) == [] and "by Nurse Aida" in done.text
     with signed_in(clinic, "Dr Lim") as http:
         page = http.get("/staff/alerts").text
-        again = http.post(action, data={"came_at": came_at, "_csrf_token": token_of(page)})
+        again = http.post(action, data={"came_at": came_at, "_csrf_token": token_in(page)})
         assert again.status_code == 200 and again.url.path == "/staff/alerts"
         found = rows(clinic, f"SELECT acknowledged_by FROM attention WHERE conversation_id = '{conversation.id}'")
         assert found == [("Nurse Aida",)], "the first one counts"
         # What others left open, also what has no conversation, is acknowledged from the list.
         while left := buttons(page := http.get("/staff/alerts").text):
-            form = {"came_at": left[0][1], "_csrf_token": token_of(page)}
+            form = {"came_at": left[0][1], "_csrf_token": token_in(page)}
             assert http.post(left[0][0], data=form).status_code == 200
         assert "Nothing waits" in page
         assert BANNER not in http.get("/staff/alerts/notice").text
         for wrong in ("yesterday", "2026-11-26T10:00:00", "2026-11-26T10:00:00+00:00"):
-            form = {"came_at": wrong, "_csrf_token": token_of(page)}
+            form = {"came_at": wrong, "_csrf_token": token_in(page)}
             assert http.post("/staff/alerts/1/acknowledge", data=form).status_code in (400, 404)
-        form = {"came_at": came_at, "back": "https://evil.test", "_csrf_token": token_of(page)}
+        form = {"came_at": came_at, "back": "https://evil.test", "_csrf_token": token_in(page)}
         assert http.post(action, data=form).status_code == 400
 
 
@@ -208,7 +202,7 @@ def test_nobody_sees_or_acknowledges_without_signing_in(clinic: Instance) -> Non
         for path in ("/staff/alerts", "/staff/alerts/notice"):
             response = http.get(path)
             assert response.status_code == 303 and "urgent" not in response.text
-        token = token_of(http.get("/staff/login").text)
+        token = token_in(http.get("/staff/login").text)
         form = {"came_at": "2026-11-26T10:00:00+00:00", "_csrf_token": token}
         response = http.post("/staff/alerts/1/acknowledge", data=form)
         assert response.status_code == 303 and response.headers["location"] == "/staff/login"

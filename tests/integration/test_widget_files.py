@@ -20,6 +20,7 @@ from needlepoint.cli import app as commands
 from needlepoint.db.connect import connect
 from needlepoint.settings import ROOT, Settings, SettingsError
 from needlepoint.staff import accounts
+from tests.desk import sign_in
 from tests.running import Conversation, Engine, Instance, Laboratory
 
 BUILT = ROOT / "widget" / "dist"
@@ -166,11 +167,7 @@ def test_staff_read_the_feedback_beside_its_reply_until_the_conversation_is_eras
     event = conversation.say("does it hurt?")["event_id"]
     rate(conversation, event, helpful=False, reason="hard_to_understand", comment="too long <b>for me</b>")
     with instance.http(follow_redirects=True) as http:
-        form = http.get("/staff/login").text
-        csrf = re.search(r'name="_csrf_token" value="([^"]+)"', form)
-        assert csrf is not None
-        login = {"name": name, "password": "correct horse battery", "_csrf_token": csrf[1]}
-        http.post("/staff/login", data=login)
+        sign_in(http, name, "correct horse battery")
         page = http.get(f"/staff/conversations/{conversation.id}").text
     assert "not helpful</strong>: hard to understand" in page
     assert "too long &lt;b&gt;for me&lt;/b&gt;" in page
